@@ -1,0 +1,1 @@
+"""All that knows the history: backfill and training."""

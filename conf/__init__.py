@@ -1,0 +1,1 @@
+"""The settings profiles that ship with serverload (TOML files)."""

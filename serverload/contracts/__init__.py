@@ -1,0 +1,1 @@
+"""What users rely on, in plain Python: tables, settings, classes, reasons, errors. No Spark."""

@@ -1,0 +1,21 @@
+"""The three workload classes and the fixed-point numbers they are told by."""
+
+from enum import StrEnum
+
+MICROS = 1_000_000
+"""Measures are held as whole millionths, so that no order of adding shows."""
+
+MICROS_LIMIT = 9_000_000_000_000_000_000
+"""Sums beyond 9e12 are held at that limit instead of overflowing 64 bits."""
+
+
+class WorkloadClass(StrEnum):
+    """The class of an hour's peak load, in ascending order."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+CLASSES: tuple[str, ...] = tuple(WorkloadClass)
+"""Class names in order; a class's position is its label index in the model."""

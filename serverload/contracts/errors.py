@@ -1,0 +1,34 @@
+"""The errors a user can meet: each says what, where and what next, in one line."""
+
+
+class ServerloadError(Exception):
+    """Base of every handled failure; the command line prints it as one line and exits with 1."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        """Build the line `where: what; hint` from its parts (empty parts are left out)."""
+        message = f"{where}: {what}" if where else what
+        super().__init__(" ".join(f"{message}; {hint}".split()) if hint else " ".join(message.split()))
+
+
+class SettingsError(ServerloadError):
+    """A settings file, variable or flag holds something that cannot be used."""
+
+
+class InputError(ServerloadError):
+    """Files, lines or arguments given by the user cannot be used."""
+
+
+class StoreError(ServerloadError):
+    """A table, checkpoint, lock or disk does not let the job go on."""
+
+
+class BrokerError(ServerloadError):
+    """The broker cannot be started, reached or used."""
+
+
+class ModelError(ServerloadError):
+    """The registry cannot be used, or holds no model that fits."""
+
+
+class PlatformError(ServerloadError):
+    """Java, a port, the disk or another part of the machine is missing or unfit."""

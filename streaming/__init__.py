@@ -1,0 +1,1 @@
+"""All that knows a live stream: source, checkpoint, micro-batches."""
