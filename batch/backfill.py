@@ -1,0 +1,138 @@
+"""Backfill: the history's new files, batch by batch, into the tables; a bounded run of the one ingest."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from batch.history_files import HistoryFile, history_files, new_files, planned_batches
+from batch.reject_share import check_reject_share
+from serverload.contracts.instants import from_micros
+from serverload.contracts.progress import Progress
+from serverload.contracts.settings import IngestSettings
+from serverload.ingest import HISTORY, IngestBatch, commit_batch, line_rules
+from serverload.steps.event_kernel import LineCounts, LineRules
+from serverload.steps.ingest_rows import TAGGED_DDL, file_lines, tagged_rows
+from serverload.store.byte_ranges import ByteRange, ranges_of, read_lines
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.locks import held_for_home
+
+
+@dataclass(frozen=True)
+class BackfillResult:
+    """What a backfill did: files, bytes and counts of the batches it completed, and files it already knew."""
+
+    files: int
+    bytes: int
+    batches: int
+    known_files: int
+    counts: LineCounts
+
+
+def backfill(
+    tables: DeltaTables, settings: IngestSettings, paths: Sequence[str], progress: Progress, *, force: bool = False
+) -> BackfillResult:
+    """Ingest every file behind `paths` that is not done yet, after finishing a batch that was killed.
+
+    Raises InputError for a path without files, a changed file, or a history that is mostly refused.
+    """
+    listed = history_files(paths)
+    with held_for_home(tables.home, "backfill", wait_seconds=1.0):
+        ledger = _Ledger(tables)
+        batches = list(ledger.interrupted())
+        counts = sum((_run(tables, settings, batch, files, progress) for batch, files in batches), LineCounts())
+        files = new_files(listed, ledger.done())
+        if files and not force:
+            check_reject_share([file.uri for file in files], line_rules(settings, HISTORY, _now()), settings.max_reject_share)
+        for group in planned_batches(files, settings.batch_bytes):
+            batch = ledger.plan(group)
+            counts += _run(tables, settings, batch, group, progress)
+            batches.append((batch, group))
+    ingested = [file for _batch, group in batches for file in group]
+    return BackfillResult(
+        len(ingested), sum(file.size for file in ingested), len(batches), len(listed) - len(files), counts
+    )
+
+
+def history_rows(tables: DeltaTables, ranges: Sequence[ByteRange], rules: LineRules) -> DataFrame:
+    """Tagged rows of byte ranges, one task a range."""
+    numbers = tables.spark.range(0, len(ranges), 1, len(ranges))
+    return numbers.mapInArrow(partial(_tagged_ranges, list(ranges), rules), TAGGED_DDL)
+
+
+def _tagged_ranges(
+    ranges: list[ByteRange], rules: LineRules, numbers: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    for batch in numbers:
+        for number in batch.column(0).to_pylist():
+            part = ranges[number]
+            yield from tagged_rows(rules, (file_lines(part.uri, start, lines) for start, lines in read_lines(part)))
+
+
+def _run(
+    tables: DeltaTables, settings: IngestSettings, batch: IngestBatch, files: Sequence[HistoryFile], progress: Progress
+) -> LineCounts:
+    size = sum(file.size for file in files)
+    progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
+    ranges = [part for file in files for part in ranges_of(file.uri, file.size, settings.range_bytes)]
+    tagged = history_rows(tables, ranges, line_rules(settings, HISTORY, batch.batch_time))
+    counts = commit_batch(tables, tagged, batch, before_log=lambda: _record_done(tables, batch, files))
+    progress.advance(size)
+    return counts
+
+
+def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile]) -> None:
+    rows = [(file.uri, file.size, file.etag, batch.checkpoint_id, batch.batch_id) for file in files]
+    schema = "uri STRING, size BIGINT, etag STRING, checkpoint_id STRING, batch_id BIGINT"
+    tables.append("ingested_files", tables.spark.createDataFrame(rows, schema), batch.transaction("ingested_files"))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _Ledger:
+    """Which files are done, which batch was planned and not finished, and the next batch's id."""
+
+    def __init__(self, tables: DeltaTables) -> None:
+        self._tables = tables
+        self._id = tables.identity("ingested_files")
+        plans = tables.read("backfill_plans").where(F.col("checkpoint_id") == self._id)
+        newest = plans.agg(F.max("batch_id")).head()
+        self._newest_planned = -1 if newest is None or newest[0] is None else int(newest[0])
+
+    def done(self) -> dict[str, HistoryFile]:
+        """The files that are done, by address: as many rows as the history has files."""
+        rows = self._tables.read("ingested_files").select("uri", "size", "etag").collect()
+        return {row["uri"]: HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows}
+
+    def interrupted(self) -> Iterator[tuple[IngestBatch, list[HistoryFile]]]:
+        """The batch that was planned and has no row in `ingest_log`, if any, exactly as it was planned."""
+        log = self._tables.read("ingest_log").where(F.col("checkpoint_id") == self._id)
+        if self._newest_planned < 0 or not log.where(F.col("batch_id") == self._newest_planned).isEmpty():
+            return
+        plans = self._tables.read("backfill_plans").where(
+            (F.col("checkpoint_id") == self._id) & (F.col("batch_id") == self._newest_planned)
+        )
+        rows = plans.select("uri", "size", "etag", F.unix_micros("batch_time").alias("micros")).collect()
+        files = sorted(HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows)
+        now_there = {file.uri: file for file in history_files([file.uri for file in files])}
+        new_files(now_there.values(), {file.uri: file for file in files})
+        yield IngestBatch(HISTORY, self._id, self._newest_planned, from_micros(rows[0]["micros"])), files
+
+    def plan(self, files: Sequence[HistoryFile]) -> IngestBatch:
+        """Record the next batch before it runs."""
+        self._newest_planned += 1
+        batch = IngestBatch(HISTORY, self._id, self._newest_planned, _now())
+        rows = [
+            (batch.checkpoint_id, batch.batch_id, batch.batch_time, file.uri, file.size, file.etag) for file in files
+        ]
+        frame = self._tables.spark.createDataFrame(
+            rows, "checkpoint_id STRING, batch_id BIGINT, batch_time TIMESTAMP, uri STRING, size BIGINT, etag STRING"
+        )
+        self._tables.append("backfill_plans", frame, batch.transaction("backfill_plans"))
+        return batch

@@ -1,0 +1,142 @@
+"""Issue the forecasts of hours that have closed, and issue again those that late data has changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from serverload.advance.changes import Changes
+from serverload.contracts.instants import hour_start
+from serverload.model.forecasting import forecast_rows
+from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
+from serverload.steps.features import lookback_hours
+from serverload.store.delta_tables import DeltaTables
+
+ISSUED_NOTE = "issued_hour"
+HOURLY_NOTE = "hourly_load_version"
+_SAME_PROBABILITY = 1e-9
+
+
+class ScoringModel(Protocol):
+    """A registered model that can be applied."""
+
+    name: str
+    version: str
+
+    def pipeline(self) -> PipelineModel:
+        """The fitted pipeline."""
+
+
+@dataclass(frozen=True)
+class IssueRules:
+    """How forecasts are issued: horizons (h), how many closed hours are caught up, when a server retires (h)."""
+
+    horizons: tuple[int, ...]
+    catch_up_hours: int
+    retire_after_hours: int
+
+
+def due_origins(issued: int | None, closed: int, catch_up_hours: int) -> list[int]:
+    """The closed hours to issue, in order: the newest few since the last issued one; at first the newest alone."""
+    if issued is None:
+        return [closed]
+    return list(range(max(issued + 1, closed - catch_up_hours + 1), closed + 1))
+
+
+def issue_forecasts(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> None:
+    """Append the forecasts of each origin in order, one commit each, noting the hour issued and what it is based on."""
+    version = tables.version("hourly_load")
+    for origin in origins:
+        scored = _scored(tables, model, origin, rules).withColumn("revision", F.lit(0))
+        tables.append("forecasts", scored, note={ISSUED_NOTE: origin, HOURLY_NOTE: version})
+
+
+def issued_hour(tables: DeltaTables) -> int | None:
+    """The newest issued hour; None before the first."""
+    noted = tables.newest_note("forecasts", ISSUED_NOTE)
+    if noted is not None or tables.version("forecasts") < 0:
+        return None if noted is None else int(noted)
+    newest = tables.read("forecasts").agg(F.max(F.unix_seconds("issued_hour"))).collect()[0][0]
+    return None if newest is None else newest // 3600
+
+
+def revise_forecasts(
+    tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules, version: int
+) -> None:
+    """Append again, one revision higher, the forecasts of the newest issued hour that the tables now say otherwise."""
+    scored = _scored(tables, model, origin, rules).drop("revision")
+    issued = _newest_revisions(tables, origin)
+    changed = scored.join(issued, ["server_ip", "horizon_hours"], "left").where(
+        F.col("issued_revision").isNull()
+        | F.expr(f"abs(probability_low - issued_low) > {_SAME_PROBABILITY}")
+        | F.expr(f"abs(probability_high - issued_high) > {_SAME_PROBABILITY}")
+        | F.expr(f"abs(probability_medium - issued_medium) > {_SAME_PROBABILITY}")
+    )
+    revised = changed.withColumn("revision", F.coalesce(F.col("issued_revision") + 1, F.lit(0))).persist()
+    try:
+        if not revised.isEmpty():
+            tables.append("forecasts", revised, note={ISSUED_NOTE: origin, HOURLY_NOTE: version})
+    finally:
+        revised.unpersist()
+
+
+def issuing_version(tables: DeltaTables, origin: int) -> str | None:
+    """The model version that issued an hour."""
+    row = _issued(tables, origin).select("model_version").head()
+    return None if row is None else str(row["model_version"])
+
+
+def needs_revision(changes: Changes, origin: int) -> bool:
+    """Tell whether late data may have changed what the forecasts of an hour were based on."""
+    return changes.up_to(origin)
+
+
+def _scored(tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules) -> DataFrame:
+    start = hour_start(origin - lookback_hours(max(rules.horizons), rules.retire_after_hours))
+    hourly = tables.read("hourly_load").where(
+        (F.col("month") >= f"{start:%Y-%m}") & F.col("hour").between(F.lit(start), F.lit(hour_start(origin)))
+    )
+    features = forecast_feature_frame(
+        hourly,
+        tables.read("servers"),
+        fleet_hours(hourly),
+        origin=origin,
+        horizons=rules.horizons,
+        retire_after_hours=rules.retire_after_hours,
+    )
+    return forecast_rows(
+        features,
+        model.pipeline(),
+        issued_hour=hour_start(origin),
+        model_name=model.name,
+        model_version=model.version,
+        revision=0,
+        issued_at=datetime.now(UTC),
+    )
+
+
+def _issued(tables: DeltaTables, origin: int) -> DataFrame:
+    issued = hour_start(origin)
+    of_hour = F.col("issued_hour") == F.lit(issued)
+    return tables.read("forecasts").where(of_hour & (F.col("target_date") >= F.lit(issued.date())))
+
+
+def _newest_revisions(tables: DeltaTables, origin: int) -> DataFrame:
+    newest = F.max_by(
+        F.struct("probability_low", "probability_medium", "probability_high"), F.col("revision")
+    )
+    return (
+        _issued(tables, origin)
+        .groupBy("server_ip", "horizon_hours")
+        .agg(F.max("revision").alias("issued_revision"), newest.alias("issued"))
+        .select(
+            "server_ip",
+            "horizon_hours",
+            "issued_revision",
+            *(F.col(f"issued.probability_{name}").alias(f"issued_{name}") for name in ("low", "medium", "high")),
+        )
+    )

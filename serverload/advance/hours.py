@@ -1,0 +1,105 @@
+"""Bring `hourly_load` and `servers` up to date with `load_windows`, writing only what differs."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from serverload.contracts.tables import TABLES
+from serverload.steps.peaks import hour_of, hourly_peaks
+from serverload.steps.servers import known_servers
+from serverload.steps.windows import any_differs, window_sums
+from serverload.store.delta_log import Commit
+from serverload.store.delta_tables import DeltaTables
+
+NOTE = "load_windows_version"
+_BY_MONTH_BYTES = 32 * 1024 * 1024
+
+
+def refresh_hours(tables: DeltaTables) -> bool:
+    """Recompute the hours touched since the version noted last; tell whether there were any.
+
+    Few new bytes change single hours; many, or a log that no longer reaches back, replace whole months.
+    The version is read before the rows: what arrives in between is computed now and looked at again next time.
+    """
+    version = tables.version("load_windows")
+    noted = tables.newest_note("hourly_load", NOTE)
+    if version < 0 or noted == version:
+        return False
+    commits = _commits_since(tables, noted, version)
+    files = [file for commit in commits or [] for file in commit.files]
+    if commits is not None and not files:
+        return False
+    note = {NOTE: version}
+    if commits is None or sum(file.size for file in files) > _BY_MONTH_BYTES:
+        months = None if commits is None else sorted({file.partition["month"] for file in files})
+        _replace_months(tables, months, note)
+    else:
+        _merge_hours(tables, tables.read_files("load_windows", [file.path for file in files]), note)
+    return True
+
+
+def _commits_since(tables: DeltaTables, noted: int | None, version: int) -> list[Commit] | None:
+    """The commits after the noted one; None where there is no note or the log no longer holds them all."""
+    if noted is None or noted > version:
+        return None
+    commits = [tables.log("load_windows").commit(number) for number in range(noted + 1, version + 1)]
+    return None if any(commit is None for commit in commits) else [commit for commit in commits if commit]
+
+
+def _replace_months(tables: DeltaTables, months: list[str] | None, note: dict[str, int]) -> None:
+    windows = tables.read("load_windows")
+    _refresh_servers(tables, windows if months is None else windows.where(F.col("month").isin(months)))
+    if months is None:
+        tables.replace("hourly_load", hourly_peaks(window_sums(windows)), None, note)
+        return
+    listed = ", ".join(f"'{month}'" for month in months)
+    hours = hourly_peaks(window_sums(windows.where(F.col("month").isin(months))))
+    tables.replace("hourly_load", hours, f"month IN ({listed})", note)
+
+
+def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, int]) -> None:
+    new_rows = new_rows.persist()
+    try:
+        _refresh_servers(tables, new_rows)
+        touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct().persist()
+        differing = _differing_hours(tables, touched).persist()
+        bounds = differing.agg(F.min("month"), F.max("month"), F.min("hour").cast("string"), F.max("hour").cast("string"))
+        first_month, last_month, first_hour, last_hour = bounds.collect()[0]
+        pruning = (
+            f"old.month BETWEEN '{first_month}' AND '{last_month}' "
+            f"AND old.hour BETWEEN TIMESTAMP '{first_hour}' AND TIMESTAMP '{last_hour}'"
+        )
+        if first_month is not None:
+            tables.merge("hourly_load", differing, pruning, note)
+        touched.unpersist()
+        differing.unpersist()
+    finally:
+        new_rows.unpersist()
+
+
+def _differing_hours(tables: DeltaTables, touched: DataFrame) -> DataFrame:
+    """The touched hours as their windows say now, where that is not what `hourly_load` says."""
+    first, last = touched.agg(F.min(F.unix_seconds("hour")), F.max(F.unix_seconds("hour")) + 3600).collect()[0]
+    start, end = F.timestamp_seconds(F.lit(first)), F.timestamp_seconds(F.lit(last))
+    months = F.col("month").between(F.date_format(start, "yyyy-MM"), F.date_format(end, "yyyy-MM"))
+    windows = tables.read("load_windows").where(months & (F.col("window_start") >= start) & (F.col("window_start") < end))
+    of_touched = windows.withColumn("hour", hour_of("window_start")).join(
+        F.broadcast(touched), ["server_ip", "hour"], "left_semi"
+    )
+    fresh = hourly_peaks(window_sums(of_touched)).alias("fresh")
+    there = tables.read("hourly_load").where(months & (F.col("hour") >= start) & (F.col("hour") < end)).alias("there")
+    names = [name for name in TABLES["hourly_load"].column_names if name not in ("server_ip", "hour", "month")]
+    same_key = (F.col("fresh.server_ip") == F.col("there.server_ip")) & (F.col("fresh.hour") == F.col("there.hour"))
+    differs = any_differs([F.col(f"fresh.{name}") for name in names], [F.col(f"there.{name}") for name in names])
+    return fresh.join(there, same_key, "left").where(differs).select("fresh.*")
+
+
+def _refresh_servers(tables: DeltaTables, windows: DataFrame) -> None:
+    """Fold windows into `servers`; folding the same windows again changes nothing."""
+    there = tables.read("servers")
+    fresh = known_servers(windows, there).persist()
+    changed = fresh.exceptAll(there.select(*fresh.columns))
+    try:
+        if not changed.isEmpty():
+            tables.replace("servers", fresh.coalesce(1), None)
+    finally:
+        fresh.unpersist()

@@ -1,0 +1,63 @@
+"""Forecasts: features scored by a fitted pipeline, laid out as rows of `forecasts`."""
+
+from datetime import datetime
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as sf
+
+from serverload.contracts.classes import CLASSES
+from serverload.contracts.tables import TABLES
+from serverload.model.pipeline import PROBABILITY
+
+PROBABILITIES: tuple[str, ...] = tuple(f"probability_{name}" for name in CLASSES)
+"""The probability columns, in the order of CLASSES."""
+
+
+def scored_rows(features: DataFrame, model: PipelineModel) -> DataFrame:
+    """The rows of `features`, a label too if there, with `workload_class` and a probability per class beside them."""
+    scored = model.transform(features).withColumn("scores", vector_to_array(sf.col(PROBABILITY)))
+    probabilities = [sf.col("scores")[index] for index in range(len(CLASSES))]
+    return scored.select(
+        *features.columns,
+        most_probable_class(*probabilities).alias("workload_class"),
+        *(score.alias(name) for score, name in zip(probabilities, PROBABILITIES, strict=True)),
+    )
+
+
+def most_probable_class(*probabilities: Column) -> Column:
+    """Name of the class with the largest probability, given in the order of CLASSES; of equals the lower class."""
+    ranked = sf.array(*probabilities)
+    names = sf.array(*(sf.lit(name) for name in CLASSES))
+    return sf.element_at(names, sf.array_position(ranked, sf.array_max(ranked)).cast("int"))
+
+
+def forecast_rows(
+    features: DataFrame,
+    model: PipelineModel,
+    *,
+    issued_hour: datetime | Column,
+    model_name: str,
+    model_version: str,
+    revision: int | Column,
+    issued_at: datetime | Column,
+) -> DataFrame:
+    """Rows of `forecasts` for features as `forecast_feature_frame` gives them; one row out for each row in.
+
+    Times are aware. The class is the most probable one, the lower of equals; the probabilities add up to 1.
+    """
+    given = {
+        "issued_hour": issued_hour,
+        "model_name": model_name,
+        "model_version": model_version,
+        "revision": revision,
+        "issued_at": issued_at,
+    }
+    rows = scored_rows(features, model).withColumns({name: _column(entry) for name, entry in given.items()})
+    dated = rows.withColumn("target_date", sf.to_date("target_hour"))
+    return dated.select(*TABLES["forecasts"].column_names)
+
+
+def _column(entry: datetime | str | int | Column) -> Column:
+    return entry if isinstance(entry, Column) else sf.lit(entry)

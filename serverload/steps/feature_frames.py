@@ -1,0 +1,166 @@
+"""The feature definition on Spark: one group per server, the pure functions inside. No arithmetic of its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, GroupedData
+from pyspark.sql import functions as sf
+
+from serverload.contracts.classes import MICROS, WorkloadClass
+from serverload.contracts.errors import StoreError
+from serverload.contracts.feature_columns import PEAKS
+from serverload.contracts.instants import hour_start
+from serverload.contracts.tables import TABLES
+from serverload.contracts.tables import Column as TableColumn
+from serverload.steps.features import feature_rows, forecast_pairs, lookback_hours, training_pairs
+from serverload.steps.hours import FleetHours, ServerHours, server_hours
+from serverload.steps.labels import workload_class
+
+_SECONDS_PER_HOUR = 3600
+_ARROW_TYPES = {
+    "STRING": pa.string(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "INT": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+}
+_TRAINING_COLUMNS = TABLES["features"].columns
+_FORECAST_COLUMNS = tuple(column for column in _TRAINING_COLUMNS if column.name != "label")
+
+ServerRows = Callable[[ServerHours], Iterator[pl.DataFrame]]
+
+
+def workload_class_column(peak_load: Column, *, low_max: float, medium_max: float) -> Column:
+    """Class of a peak load as a Spark column, told by micros exactly as `labels.workload_class`; null stays null."""
+    micros = sf.rint(peak_load * sf.lit(float(MICROS)))
+    return (
+        sf.when(peak_load.isNull() | sf.isnan(peak_load), sf.lit(None).cast("string"))
+        .when(micros <= sf.rint(sf.lit(low_max * MICROS)), sf.lit(WorkloadClass.LOW.value))
+        .when(micros <= sf.rint(sf.lit(medium_max * MICROS)), sf.lit(WorkloadClass.MEDIUM.value))
+        .otherwise(sf.lit(WorkloadClass.HIGH.value))
+    )
+
+
+def fleet_hours(hourly: DataFrame) -> FleetHours:
+    """The hours in which any server of `hourly_load` has sessions, brought to the driver.
+
+    Bounded by time and not by servers: a row an hour on the way, 65,700 in seven and a half years, then a bit.
+    Give it at least the hours that the features will read: an hour it does not hold is taken for missing.
+    """
+    distinct = hourly.select(_hour_number("hour").alias("hour")).distinct().toArrow()
+    return FleetHours.of(distinct["hour"].to_numpy())
+
+
+def feature_frame(
+    hourly: DataFrame,
+    servers: DataFrame,
+    fleet: FleetHours,
+    *,
+    closed_until: int,
+    first_target: int,
+    last_target: int,
+    horizons: Sequence[int],
+    retire_after_hours: int,
+    low_max: float,
+    medium_max: float,
+) -> DataFrame:
+    """Labelled features, columns as table `features`: each closed hour of the range that counts, per horizon.
+
+    `hourly` as `hourly_load`, of which only the months and hours needed are read. Rows come a server and a
+    horizon at a time, so memory holds one server's hours and one horizon's rows. Their order is not defined.
+    """
+    last = min(last_target, closed_until)
+    grid_start = first_target - lookback_hours(max(horizons), retire_after_hours)
+
+    def labelled(server: ServerHours) -> Iterator[pl.DataFrame]:
+        for horizon in horizons:
+            targets, ahead = training_pairs(server, closed_until, first_target, last_target, (horizon,))
+            loads = server.peaks[0, targets - server.grid_start]
+            label = workload_class(loads, low_max=low_max, medium_max=medium_max).alias("label")
+            yield feature_rows(server, targets, ahead).with_columns(label)
+
+    by_server = _per_server(labelled, _TRAINING_COLUMNS, fleet, grid_start, last, retire_after_hours)
+    return _by_server(hourly, servers, grid_start, last).applyInArrow(by_server, TABLES["features"].ddl)
+
+
+def forecast_feature_frame(
+    hourly: DataFrame,
+    servers: DataFrame,
+    fleet: FleetHours,
+    *,
+    origin: int,
+    horizons: Sequence[int],
+    retire_after_hours: int,
+) -> DataFrame:
+    """Features of the forecasts to issue when hour `origin` has closed; columns as table `features`, no label.
+
+    Every server with an observed hour among the last `retire_after_hours`, the origin included, at each horizon.
+    """
+    targets, ahead = forecast_pairs(origin, horizons)
+    grid_start = int(targets.min()) - lookback_hours(max(horizons), retire_after_hours)
+
+    def due(server: ServerHours) -> Iterator[pl.DataFrame]:
+        if server.awaits_forecast:
+            yield feature_rows(server, targets, ahead)
+
+    by_server = _per_server(due, _FORECAST_COLUMNS, fleet, grid_start, origin, retire_after_hours)
+    ddl = ", ".join(f"`{column.name}` {column.type}" for column in _FORECAST_COLUMNS)
+    return _by_server(hourly, servers, grid_start, origin).applyInArrow(by_server, ddl)
+
+
+def _by_server(hourly: DataFrame, servers: DataFrame, first: int, last: int) -> GroupedData:
+    """The hours of a range with their server's first hour beside them; pruned by month and by hour."""
+    in_months = sf.col("month").between(f"{hour_start(first):%Y-%m}", f"{hour_start(last):%Y-%m}")
+    in_hours = sf.col("hour").between(_timestamp(first), _timestamp(last))
+    hours = hourly.where(in_months & in_hours).select("server_ip", _hour_number("hour").alias("hour"), *PEAKS)
+    first_hours = servers.select("server_ip", _hour_number("first_hour").alias("first_hour"))
+    return hours.join(first_hours, "server_ip", "left").groupBy("server_ip")
+
+
+def _hour_number(time: str) -> Column:
+    return sf.floor(sf.unix_seconds(time) / _SECONDS_PER_HOUR)
+
+
+def _timestamp(hour: int) -> Column:
+    return sf.timestamp_seconds(sf.lit(hour * _SECONDS_PER_HOUR))
+
+
+def _per_server(
+    rows: ServerRows,
+    columns: tuple[TableColumn, ...],
+    fleet: FleetHours,
+    grid_start: int,
+    last_hour: int,
+    retire_after_hours: int,
+) -> Callable[[tuple[pa.Scalar, ...], Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function that Spark runs on each server's hours: lay them on the grid, hand out the rows as Arrow."""
+    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in columns])
+
+    def by_server(key: tuple[pa.Scalar, ...], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        server_ip = key[0].as_py()
+        hours = pa.Table.from_batches(list(batches))
+        first_hour = _first_hour(server_ip, hours)
+        observed = hours["hour"].to_numpy()
+        server = server_hours(
+            observed,
+            np.vstack([hours[peak].to_numpy() for peak in PEAKS]),
+            first_hour=first_hour,
+            grid_start=max(grid_start, min(first_hour, int(observed.min()))),
+            last_hour=last_hour,
+            fleet=fleet,
+            retire_after_hours=retire_after_hours,
+        )
+        for frame in rows(server):
+            named = frame.select(pl.lit(server_ip).alias("server_ip"), pl.all())
+            yield from named.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
+
+    return by_server
+
+
+def _first_hour(server_ip: str, hours: pa.Table) -> int:
+    first_hour: int | None = hours["first_hour"][0].as_py()
+    if first_hour is None:
+        raise StoreError(f"no row for {server_ip}, which has hours", where="servers", hint="advance the tables")
+    return first_hour

@@ -1,0 +1,98 @@
+"""Reading a file as whole lines, range by range: every line belongs to the range that its first byte is in."""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+CHUNK_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ByteRange:
+    """Lines of a file whose first byte is at `start` or later and before `end`."""
+
+    uri: str
+    start: int
+    end: int
+
+
+def is_compressed(uri: str) -> bool:
+    """Tell whether a file can only be read from its beginning."""
+    return uri.endswith(".gz")
+
+
+def ranges_of(uri: str, size: int, range_bytes: int) -> list[ByteRange]:
+    """Cut a file into ranges; a compressed one stays whole (its end is not known before it is read)."""
+    if is_compressed(uri):
+        return [ByteRange(uri, 0, -1)]
+    return [ByteRange(uri, start, min(start + range_bytes, size)) for start in range(0, size, range_bytes)]
+
+
+def read_lines(part: ByteRange, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, memoryview]]:
+    """Yield (byte offset, whole lines) chunks of a range; the last line of a file may lack its newline.
+
+    Offsets of a compressed file count decompressed bytes. Memory is two chunks, or the longest line.
+    """
+    with _opened(part.uri) as file:
+        offset = _first_line_start(file, part.start)
+        if is_compressed(part.uri):
+            yield from _chunks(file, offset, None, chunk_bytes)
+        elif offset < part.end:
+            yield from _chunks(file, offset, part.end, chunk_bytes)
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local address."""
+    return Path(uri.removeprefix("file://"))
+
+
+def _opened(uri: str) -> BinaryIO:
+    path = local_path(uri)
+    return cast(BinaryIO, gzip.open(path, "rb")) if is_compressed(uri) else path.open("rb", buffering=0)
+
+
+def _first_line_start(file: BinaryIO, start: int) -> int:
+    """Skip the line that began in the range before; a line that begins exactly at `start` is ours."""
+    if start == 0:
+        return 0
+    position = start - 1
+    file.seek(position)
+    while piece := file.read(65536):
+        newline = piece.find(b"\n")
+        if newline >= 0:
+            file.seek(position + newline + 1)
+            return position + newline + 1
+        position += len(piece)
+    return position
+
+
+def _chunks(file: BinaryIO, offset: int, end: int | None, chunk_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    rest = b""
+    while True:
+        wanted = chunk_bytes if end is None else min(chunk_bytes, end - offset - len(rest))
+        piece = file.read(wanted) if wanted > 0 else b""
+        if not piece:
+            break
+        lines = rest + piece
+        cut = lines.rfind(b"\n") + 1
+        if cut:
+            yield offset, memoryview(lines)[:cut]
+            offset += cut
+        rest = lines[cut:]
+    if end is not None and rest:
+        rest += _until_newline(file)
+    if rest:
+        yield offset, memoryview(rest)
+
+
+def _until_newline(file: BinaryIO) -> bytes:
+    pieces = []
+    while piece := file.read(65536):
+        newline = piece.find(b"\n")
+        if newline >= 0:
+            pieces.append(piece[: newline + 1])
+            break
+        pieces.append(piece)
+    return b"".join(pieces)

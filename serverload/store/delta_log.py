@@ -1,0 +1,104 @@
+"""What a Delta table's commits say: which files came with data, and what a commit noted."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file: path relative to the table, bytes, and its partition values."""
+
+    path: str
+    size: int
+    partition: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit: version, the user's note, and the files that it added with new data."""
+
+    version: int
+    note: dict[str, Any]
+    files: tuple[DataFile, ...]
+
+
+class DeltaLog:
+    """The commit files of one table, read by Hadoop's file system, so on any store."""
+
+    def __init__(self, spark: SparkSession, table_path: str) -> None:
+        self._jvm: Any = spark._jvm
+        self._folder = f"{table_path}/_delta_log"
+        path = self._jvm.org.apache.hadoop.fs.Path(self._folder)
+        self._files: Any = path.getFileSystem(spark._jsc.hadoopConfiguration())
+        self._newest_seen = -1
+
+    def latest_version(self) -> int:
+        """The newest version, -1 without a table. The first call lists the log, later ones walk on from there."""
+        newest = self._newest_seen
+        if newest < 0 or not self._has(newest):
+            newest = max(self._listed(), default=-1)
+        while newest >= 0 and self._has(newest + 1):
+            newest += 1
+        self._newest_seen = newest
+        return newest
+
+    def commit(self, version: int) -> Commit | None:
+        """Read one commit, or None where log retention has removed it."""
+        text = self._text(version)
+        if text is None:
+            return None
+        actions = [json.loads(line) for line in text.splitlines() if line]
+        info = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        added = (action["add"] for action in actions if "add" in action)
+        files = tuple(
+            DataFile(unquote(add["path"]), add["size"], add["partitionValues"]) for add in added if add["dataChange"]
+        )
+        return Commit(version, _parsed_note(info.get("userMetadata")), files)
+
+    def newest_first(self, limit: int = 1000) -> Iterator[Commit]:
+        """Yield commits from the newest back, until one is gone."""
+        version = self.latest_version()
+        for number in range(version, max(-1, version - limit), -1):
+            commit = self.commit(number)
+            if commit is None:
+                return
+            yield commit
+
+    def _path(self, version: int) -> Any:
+        return self._jvm.org.apache.hadoop.fs.Path(f"{self._folder}/{version:020d}.json")
+
+    def _has(self, version: int) -> bool:
+        return bool(self._files.exists(self._path(version)))
+
+    def _text(self, version: int) -> str | None:
+        try:
+            stream = self._files.open(self._path(version))
+        except Py4JJavaError as error:
+            if "FileNotFoundException" in str(error.java_exception):
+                return None
+            raise
+        try:
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+
+    def _listed(self) -> list[int]:
+        folder = self._jvm.org.apache.hadoop.fs.Path(self._folder)
+        if not self._files.exists(folder):
+            return []
+        names = [status.getPath().getName() for status in self._files.listStatus(folder)]
+        return [int(name[:20]) for name in names if len(name) == 25 and name.endswith(".json") and name[:20].isdigit()]
+
+
+def _parsed_note(text: str | None) -> dict[str, Any]:
+    try:
+        note = json.loads(text) if text else {}
+    except json.JSONDecodeError:
+        return {}
+    return note if isinstance(note, dict) else {}

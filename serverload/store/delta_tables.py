@@ -1,0 +1,148 @@
+"""The Delta tables of a home: reading, and writing in ways that a retry cannot double."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.types import StructType
+
+from serverload.contracts.errors import StoreError
+from serverload.contracts.tables import TABLES, Table
+from serverload.store.delta_log import DeltaLog
+from serverload.store.locks import held_for_home
+
+_PROPERTIES = {
+    "delta.enableDeletionVectors": "false",
+    "delta.checkpointPolicy": "classic",
+    "delta.minReaderVersion": "1",
+    "delta.minWriterVersion": "2",
+}
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Names one write for ever: a second write under the same id and a version not above it is skipped by Delta."""
+
+    application_id: str
+    version: int
+
+
+class DeltaTables:
+    """The tables under `<home>/tables`, each as contracts.tables says."""
+
+    def __init__(self, spark: SparkSession, home: str) -> None:
+        self.spark = spark
+        self.home = home
+        self._logs: dict[str, DeltaLog] = {}
+
+    def path(self, name: str) -> str:
+        """Address of a table's folder."""
+        return f"{self.home}/tables/{name}"
+
+    def log(self, name: str) -> DeltaLog:
+        """The commits of a table."""
+        return self._logs.setdefault(name, DeltaLog(self.spark, self.path(name)))
+
+    def version(self, name: str) -> int:
+        """The newest version of a table, -1 where there is none."""
+        return self.log(name).latest_version()
+
+    def identity(self, name: str) -> str:
+        """The id that a table got when it was made (made now, if need be); a table made anew has another."""
+        self.create(name)
+        row = DeltaTable.forPath(self.spark, self.path(name)).detail().select("id").head()
+        assert row is not None
+        return str(row["id"])
+
+    def read(self, name: str) -> DataFrame:
+        """The table as it stands now; an empty frame where it has not been made."""
+        if self.version(name) < 0:
+            return self.spark.createDataFrame([], TABLES[name].ddl)
+        return self.spark.read.format("delta").load(self.path(name))
+
+    def read_files(self, name: str, files: list[str]) -> DataFrame:
+        """Rows of single data files (relative paths, as a commit names them), partition columns included."""
+        reader = self.spark.read.schema(TABLES[name].ddl).option("basePath", self.path(name))
+        return reader.parquet(*(f"{self.path(name)}/{file}" for file in files))
+
+    def create(self, name: str) -> None:
+        """Make an empty table unless it exists."""
+        if self.version(name) >= 0:
+            return
+        table = TABLES[name]
+        with held_for_home(self.home, name):
+            builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name))
+            for column in table.columns:
+                builder = builder.addColumn(column.name, column.type, comment=column.comment)
+            for key, entry in _PROPERTIES.items():
+                builder = builder.property(key, entry)
+            builder.partitionedBy(*table.partition_by).execute()
+
+    def append(
+        self, name: str, rows: DataFrame, transaction: Transaction | None = None, note: Mapping[str, Any] | None = None
+    ) -> None:
+        """Append rows; under a transaction that has been committed before, do nothing."""
+        writer = self._writer(name, rows, note).mode("append")
+        if transaction:
+            writer = writer.option("txnAppId", transaction.application_id).option("txnVersion", str(transaction.version))
+        with held_for_home(self.home, name):
+            writer.save(self.path(name))
+
+    def replace(self, name: str, rows: DataFrame, condition: str | None, note: Mapping[str, Any] | None = None) -> None:
+        """Replace the rows that meet an SQL condition (None: all rows) in one commit."""
+        writer = self._writer(name, rows, note).mode("overwrite")
+        writer = writer.option("replaceWhere", condition) if condition else writer
+        with held_for_home(self.home, name):
+            writer.save(self.path(name))
+
+    def merge(self, name: str, rows: DataFrame, pruning: str | None, note: Mapping[str, Any]) -> None:
+        """Update the rows that have an equal key and add the others; `pruning` bounds the target (alias `old`)."""
+        self.create(name)
+        condition = " AND ".join(f"old.{key} = new.{key}" for key in TABLES[name].key)
+        condition = f"{condition} AND {pruning}" if pruning else condition
+        with held_for_home(self.home, name), self._noted(note):
+            target = DeltaTable.forPath(self.spark, self.path(name)).alias("old")
+            merge = target.merge(self._checked(name, rows).alias("new"), condition)
+            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def newest_note(self, name: str, key: str) -> Any:
+        """What the newest commit that noted `key` said; None without one."""
+        for commit in self.log(name).newest_first():
+            if key in commit.note:
+                return commit.note[key]
+        return None
+
+    def _writer(self, name: str, rows: DataFrame, note: Mapping[str, Any] | None) -> DataFrameWriter:
+        self.create(name)
+        writer = self._checked(name, rows).write.format("delta")
+        return writer.option("userMetadata", json.dumps(note)) if note else writer
+
+    def _checked(self, name: str, rows: DataFrame) -> DataFrame:
+        table = TABLES[name]
+        ordered = rows.select(*table.column_names)
+        if _types(ordered.schema) != _types(StructType.fromDDL(table.ddl)):
+            raise StoreError(f"rows of {_difference(ordered.schema, table)} do not fit the table", where=name)
+        return ordered
+
+    @contextmanager
+    def _noted(self, note: Mapping[str, Any]) -> Iterator[None]:
+        key = "spark.databricks.delta.commitInfo.userMetadata"
+        self.spark.conf.set(key, json.dumps(note))
+        try:
+            yield
+        finally:
+            self.spark.conf.unset(key)
+
+
+def _types(schema: StructType) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in schema]
+
+
+def _difference(schema: StructType, table: Table) -> str:
+    expected = _types(StructType.fromDDL(table.ddl))
+    odd = [f"{got[0]} {got[1]}" for got, want in zip(_types(schema), expected, strict=True) if got != want]
+    return ", ".join(odd)

@@ -1,0 +1,66 @@
+"""The Spark session: local defaults that matter, and nothing that spark-submit has decided already."""
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.sql import SparkSession
+
+_ALWAYS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+}
+_LOCAL = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.delta.log.cacheSize": "3",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+}
+_REDACTED = "(?i)secret|password|token|access[.]?key|sasl.jaas.config|connection.?string"
+
+
+def spark_session(
+    app_name: str,
+    *,
+    master: str = "",
+    driver_memory: str = "4g",
+    extra: Mapping[str, str] | None = None,
+    jars: list[Path] | None = None,
+) -> SparkSession:
+    """Start or join the Spark session of this process.
+
+    Submitted by spark-submit, only keys that nobody has set are filled in; started from plain Python it is a
+    local session with the given jars (paths), so that a start needs no network. Time zone is always UTC.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not submitted and SparkContext._active_spark_context is None:
+        _prepare_launch(driver_memory, jars or [])
+    SparkContext._ensure_initialized()
+    conf = SparkConf(loadDefaults=True)
+    local = not submitted and (master or conf.get("spark.master", "local")).startswith("local")
+    for key, entry in {**(extra or {}), **_ALWAYS, **(_LOCAL if local else {})}.items():
+        conf.setIfMissing(key, entry)
+    conf.setIfMissing("spark.redaction.regex", _REDACTED)
+    conf.setIfMissing("spark.master", master or "local[*]")
+    conf.setIfMissing("spark.app.name", f"serverload {app_name}")
+    spark = SparkSession.builder.config(conf=conf).getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    return spark
+
+
+def _prepare_launch(driver_memory: str, jars: list[Path]) -> None:
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_DRIVER_MEMORY", driver_memory)
+    with as_file(files("serverload.store").joinpath("log4j2.properties")) as logging_file:
+        options = f'--driver-java-options "-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC"'
+    listed = f"--jars {','.join(str(jar) for jar in jars)} " if jars else ""
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"{listed}{options} pyspark-shell")
