@@ -9,6 +9,7 @@ from producers.topics import (
     MAX_MESSAGE_BYTES,
     SOURCE_HEADER,
     Destination,
+    broker_error,
     broker_errors,
     destination_of,
     end_offsets,
@@ -77,10 +78,12 @@ class KafkaSender:
         delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
         from kafka import KafkaProducer  # here: most commands never send
+        from kafka.errors import KafkaError
 
         self._bootstrap, self._client, self._seconds = bootstrap, dict(client or {}), delivery_seconds
         self._destination = destination_of(bootstrap, topic, self._client)
         self._next_offsets = end_offsets(bootstrap, topic, self._client)
+        self._topic, self._kafka_error = topic, KafkaError
         self._travelling: list[tuple[int, Any]] = []
         with broker_errors(bootstrap):
             options = {**_KAFKA_PYTHON, "compression_type": compression, **_kafka_python_times(delivery_seconds)}
@@ -93,10 +96,10 @@ class KafkaSender:
 
     def send(self, partition: int, key: bytes | None, text: bytes, source: bytes) -> None:
         """Hand over a message; kafka-python buffers without bound, so flush every few megabytes."""
-        with broker_errors(self._bootstrap):
-            future = self._producer.send(
-                self._destination.topic, text, key=key, headers=[(SOURCE_HEADER, source)], partition=partition
-            )
+        try:
+            future = self._producer.send(self._topic, text, key, [(SOURCE_HEADER, source)], partition)
+        except self._kafka_error as error:
+            raise broker_error(self._bootstrap, error) from error
         self._travelling.append((partition, future))
 
     def flush(self) -> dict[int, int]:
@@ -116,11 +119,9 @@ class KafkaSender:
 
     def close(self) -> None:
         """Let go of the connection; what was not flushed is given up, so that nothing is sent behind our back."""
-        from kafka.errors import KafkaError
-
         if self._travelling:
             self._producer._sender.force_close()  # its close() flushes first, and leaves a thread that goes on trying
-        with suppress(KafkaError):
+        with suppress(self._kafka_error):
             self._producer.close(timeout=5)
 
 

@@ -32,15 +32,22 @@ class Destination:
 @contextmanager
 def broker_errors(bootstrap: str) -> Iterator[None]:
     """Turn what kafka-python raises into a BrokerError of one line."""
-    from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+    from kafka.errors import KafkaError
 
     try:
         yield
-    except (KafkaTimeoutError, KafkaConnectionError, OSError) as error:
+    except (KafkaError, OSError) as error:
+        raise broker_error(bootstrap, error) from error
+
+
+def broker_error(bootstrap: str, error: Exception) -> BrokerError:
+    """The BrokerError that tells what kafka-python or the network raised."""
+    from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+
+    if isinstance(error, KafkaTimeoutError | KafkaConnectionError | OSError):
         hint = "start it with `serverload broker start` or check [stream] bootstrap"
-        raise BrokerError("does not answer", where=f"broker at {bootstrap}", hint=hint) from error
-    except KafkaError as error:
-        raise BrokerError(str(error), where=f"broker at {bootstrap}") from error
+        return BrokerError("does not answer", where=f"broker at {bootstrap}", hint=hint)
+    return BrokerError(str(error), where=f"broker at {bootstrap}")
 
 
 def ensure_topic(

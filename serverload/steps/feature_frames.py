@@ -164,3 +164,21 @@ def _first_hour(server_ip: str, hours: pa.Table) -> int:
     if first_hour is None:
         raise StoreError(f"no row for {server_ip}, which has hours", where="servers", hint="advance the tables")
     return first_hour
+
+
+def actual_hours(
+    hourly: DataFrame, servers: DataFrame, fleet: FleetHours, *, first: int, last: int, retire_after_hours: int
+) -> DataFrame:
+    """What came in the hours `first .. last`: server_ip, target_hour, peak_load of those that count (idle: 0)."""
+    grid_start = first - retire_after_hours
+    columns = (*_FORECAST_COLUMNS[:2], TableColumn("peak_load", "DOUBLE", "peak load of the hour; 0 if idle"))
+
+    def counted(server: ServerHours) -> Iterator[pl.DataFrame]:
+        hours = np.arange(server.grid_start, server.grid_start + len(server.states))
+        wanted = server.counting & (hours >= first)
+        starts = pl.Series("target_hour", hours[wanted] * _SECONDS_PER_HOUR * 1_000_000).cast(pl.Datetime("us", "UTC"))
+        yield pl.DataFrame([starts, pl.Series("peak_load", server.peaks[0, wanted])])
+
+    by_server = _per_server(counted, columns, fleet, grid_start, last, retire_after_hours)
+    ddl = ", ".join(f"`{column.name}` {column.type}" for column in columns)
+    return _known_hours(hourly, servers, grid_start, last).groupBy("server_ip").applyInArrow(by_server, ddl)

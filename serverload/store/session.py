@@ -41,14 +41,16 @@ def spark_session(
     Submitted by spark-submit, only keys that nobody has set are filled in; started from plain Python it is a
     local session with the given jars (paths), so that a start needs no network. Time zone is always UTC.
     """
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    if not submitted and SparkContext._active_spark_context is None:
+    local_launch = not submitted()
+    if local_launch and SparkContext._active_spark_context is None:
         _prepare_launch(driver_memory, jars or [])
     SparkContext._ensure_initialized()
     conf = SparkConf(loadDefaults=True)
-    local = not submitted and (master or conf.get("spark.master", "local")).startswith("local")
+    local = local_launch and (master or conf.get("spark.master", "local")).startswith("local")
     for key, entry in {**(extra or {}), **_ALWAYS, **(_LOCAL if local else {})}.items():
         conf.setIfMissing(key, entry)
+    if local:  # the launcher has set it for a shell, which this is not
+        conf.set("spark.ui.showConsoleProgress", "false")
     conf.setIfMissing("spark.redaction.regex", _REDACTED)
     conf.setIfMissing("spark.master", master or "local[*]")
     conf.setIfMissing("spark.app.name", f"serverload {app_name}")
@@ -57,9 +59,15 @@ def spark_session(
     return spark
 
 
+def submitted() -> bool:
+    """Tell whether spark-submit has started this process."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
 def _prepare_launch(driver_memory: str, jars: list[Path]) -> None:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_DRIVER_MEMORY", driver_memory)
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark runs a Python worker per core
     with as_file(files("serverload.store").joinpath("log4j2.properties")) as logging_file:
         options = f'--driver-java-options "-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC"'
     listed = f"--jars {','.join(str(jar) for jar in jars)} " if jars else ""

@@ -1,0 +1,120 @@
+"""Commands that ask: forecasts, sql, status, runs, doctor, config show. No Spark."""
+
+import sys
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of
+from serverload.contracts.errors import InputError
+from serverload.contracts.settings import leaves, parse_utc_time
+
+config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (forecasts, sql, status, runs, doctor):
+        app.command()(command)
+    app.add_typer(config_app, name="config")
+
+
+def forecasts(
+    config: Config = CONFIG,
+    home: Home = None,
+    server: Annotated[str | None, typer.Option("--server", help="One server's forecasts.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The hour that holds this time (UTC).")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="As believed at this time (UTC).")] = None,
+    format: Format = "table",
+) -> None:
+    """Show the newest forecast of each server and coming hour."""
+    from serverload.store import table_reader
+
+    found = table_reader.forecasts(
+        settings_of(config, home).home, server=server, at=_time("--at", at), as_of=_time("--as-of", as_of)
+    )
+    table_reader.write_rows(found, format, sys.stdout)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over the tables.")],
+    config: Config = CONFIG,
+    home: Home = None,
+    format: Format = "table",
+) -> None:
+    """Query the tables with DuckDB."""
+    from serverload.store import table_reader
+
+    table_reader.write_rows(table_reader.run_sql(settings_of(config, home).home, query), format, sys.stdout)
+
+
+def status(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
+    """Tell how the home stands: watermark, lines in and refused, models, age of the newest forecast."""
+    from serverload.store import table_reader
+    from serverload.store.status import status as facts_of
+
+    settings = settings_of(config, home)
+    facts = facts_of(settings.home, allowed_lateness_minutes=settings.time.allowed_lateness_minutes)
+    champion = open_registry(settings).champion()
+    facts["champion"] = f"{champion.name} version {champion.version}" if champion else "none yet"
+    table_reader.write_plain_rows([{"fact": name, "value": entry} for name, entry in facts.items()], format)
+
+
+def runs(
+    ids: Annotated[list[str] | None, typer.Argument(help="Runs to compare; none: list the newest.")] = None,
+    config: Config = CONFIG,
+    home: Home = None,
+    job: Annotated[str, typer.Option("--job", help="Only runs of this job.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 20,
+    ui: Annotated[bool, typer.Option("--ui", help="Open MLflow's own pages on the home's store.")] = False,
+    format: Format = "table",
+) -> None:
+    """List the recorded runs of every job, or compare some."""
+    from dataclasses import asdict
+
+    from serverload.store import runs as recorded
+    from serverload.store import table_reader
+
+    tracking = open_registry(settings_of(config, home)).tracking
+    if ui:
+        import subprocess
+
+        raise typer.Exit(subprocess.call([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking.uri]))
+    rows = recorded.compare_runs(tracking, ids) if ids else [asdict(r) for r in recorded.list_runs(tracking, job=job, limit=limit)]
+    table_reader.write_plain_rows(rows, format)
+
+
+def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
+    """Check what serverload needs on this machine; exit 1 if anything is missing."""
+    from serverload.store import table_reader
+    from serverload.store.doctor import checks
+
+    settings = settings_of(config, home)
+    found = checks(settings.home, settings.broker.port)
+    rows = [{"check": c.name, "ok": "ok" if c.ok else "NO", "found": c.found, "advice": c.advice} for c in found]
+    table_reader.write_plain_rows(rows, format)
+    if not all(check.ok for check in found):
+        raise typer.Exit(1)
+
+
+@config_app.command("show")
+def config_show(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
+    """Print every setting as it is in force; secrets stay hidden."""
+    from serverload.store import table_reader
+
+    rows = [{"setting": key, "value": _told(entry)} for key, entry in leaves(settings_of(config, home))]
+    table_reader.write_plain_rows(rows, format)
+
+
+def _told(entry: object) -> str:
+    if isinstance(entry, tuple | frozenset):
+        return ",".join(str(part) for part in sorted(entry))
+    return "" if entry is None else str(entry)
+
+
+def _time(flag: str, text: str | None) -> datetime | None:
+    try:
+        return parse_utc_time(text) if text else None
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a time", where=flag, hint="write it as 2016-06-01T12:00") from error
