@@ -62,7 +62,7 @@ class MergedLines:
         waiting = sorted(((first_time(file), index) for index, file in enumerate(self._files)), reverse=True)
         under_way: list[_UnderWay] = []
         while waiting or under_way:
-            if waiting and (not under_way or waiting[-1] <= under_way[0][:2]):
+            if waiting and (not under_way or waiting[-1] < under_way[0][:1]):
                 self._go_on(self._begun(*waiting.pop()), under_way)
                 continue
             _, index, line, lines = heapq.heappop(under_way)
@@ -105,8 +105,8 @@ def _reads(reader: FileLines) -> Iterator[_Read]:
 def _believed(reads: Iterator[_Read]) -> Iterator[tuple[_Read, int | None]]:
     """Pair each line with its time, or with the newest time so far where its own is absent or an unfollowed leap.
 
-    None stands before the first believable time. A leap is believed if at least half of the next readable lines
-    (FOLLOWERS) are not far behind it: so one wrong year neither holds up its file nor sets the pace.
+    None stands before the first believable time. A leap is believed if most of the next readable lines (FOLLOWERS)
+    are not far behind it, or none comes after it: so a wrong year neither holds up its file nor sets the pace.
     """
     ahead: deque[_Read] = deque()
     newest: int | None = None
@@ -116,7 +116,7 @@ def _believed(reads: Iterator[_Read]) -> Iterator[tuple[_Read, int | None]]:
             return
         if read.time is not None and (newest is None or read.time > newest + LEAP_MICROS):
             ahead.extend(islice(reads, max(0, 2 * FOLLOWERS - len(ahead))))
-            if not _followed(read.time, ahead, alone=newest is None):
+            if not _followed(read.time, ahead):
                 yield read, newest
                 continue
         if read.time is not None:
@@ -124,9 +124,7 @@ def _believed(reads: Iterator[_Read]) -> Iterator[tuple[_Read, int | None]]:
         yield read, newest if read.time is None else read.time
 
 
-def _followed(time: int, ahead: Iterable[_Read], *, alone: bool) -> bool:
-    """Tell whether the lines after a leap stay with it; `alone` is the answer where none has a time."""
+def _followed(time: int, ahead: Iterable[_Read]) -> bool:
+    """Tell whether most of the lines after a leap stay with it; nothing after it has to wait if there are none."""
     times = [read.time for read in ahead if read.time is not None][:FOLLOWERS]
-    if not times:
-        return alone
-    return 2 * sum(each >= time - LEAP_MICROS for each in times) >= len(times)
+    return not times or 2 * sum(each >= time - LEAP_MICROS for each in times) > len(times)

@@ -1,12 +1,13 @@
 """Commands that ask: forecasts, sql, status, runs, doctor, config show. No Spark."""
 
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of
+from serverload.cli.output import show, show_plain
 from serverload.contracts.errors import InputError
 from serverload.contracts.settings import leaves, parse_utc_time
 
@@ -34,7 +35,7 @@ def forecasts(
     found = table_reader.forecasts(
         settings_of(config, home).home, server=server, at=_time("--at", at), as_of=_time("--as-of", as_of)
     )
-    table_reader.write_rows(found, format, sys.stdout)
+    show(found, format)
 
 
 def sql(
@@ -46,19 +47,18 @@ def sql(
     """Query the tables with DuckDB."""
     from serverload.store import table_reader
 
-    table_reader.write_rows(table_reader.run_sql(settings_of(config, home).home, query), format, sys.stdout)
+    show(table_reader.run_sql(settings_of(config, home).home, query), format)
 
 
 def status(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Tell how the home stands: watermark, lines in and refused, models, age of the newest forecast."""
-    from serverload.store import table_reader
     from serverload.store.status import status as facts_of
 
     settings = settings_of(config, home)
-    facts = facts_of(settings.home, allowed_lateness_minutes=settings.time.allowed_lateness_minutes)
+    facts = facts_of(settings.home, allowed_lateness_minutes=settings.time.allowed_lateness_minutes, now=datetime.now(UTC))
     champion = open_registry(settings).champion()
     facts["champion"] = f"{champion.name} version {champion.version}" if champion else "none yet"
-    table_reader.write_plain_rows([{"fact": name, "value": entry} for name, entry in facts.items()], format)
+    show_plain([{"fact": name, "value": entry} for name, entry in facts.items()], format)
 
 
 def runs(
@@ -74,26 +74,26 @@ def runs(
     from dataclasses import asdict
 
     from serverload.store import runs as recorded
-    from serverload.store import table_reader
 
     tracking = open_registry(settings_of(config, home)).tracking
     if ui:
         import subprocess
 
         raise typer.Exit(subprocess.call([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking.uri]))
-    rows = recorded.compare_runs(tracking, ids) if ids else [asdict(r) for r in recorded.list_runs(tracking, job=job, limit=limit)]
-    table_reader.write_plain_rows(rows, format)
+    if ids:
+        show_plain(recorded.compare_runs(tracking, ids), format)
+    else:
+        show_plain([asdict(row) for row in recorded.list_runs(tracking, job=job, limit=limit)], format)
 
 
 def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Check what serverload needs on this machine; exit 1 if anything is missing."""
-    from serverload.store import table_reader
     from serverload.store.doctor import checks
 
     settings = settings_of(config, home)
     found = checks(settings.home, settings.broker.port)
     rows = [{"check": c.name, "ok": "ok" if c.ok else "NO", "found": c.found, "advice": c.advice} for c in found]
-    table_reader.write_plain_rows(rows, format)
+    show_plain(rows, format)
     if not all(check.ok for check in found):
         raise typer.Exit(1)
 
@@ -101,10 +101,8 @@ def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table")
 @config_app.command("show")
 def config_show(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Print every setting as it is in force; secrets stay hidden."""
-    from serverload.store import table_reader
-
     rows = [{"setting": key, "value": _told(entry)} for key, entry in leaves(settings_of(config, home))]
-    table_reader.write_plain_rows(rows, format)
+    show_plain(rows, format)
 
 
 def _told(entry: object) -> str:

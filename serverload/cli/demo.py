@@ -14,6 +14,7 @@ from serverload.cli.console import progress
 from serverload.cli.jobs import run_backfill, run_train, tell_backfill, tell_train
 from serverload.cli.live import require_topic, stop_event
 from serverload.cli.options import CONFIG, Config, open_registry, open_tables, settings_of
+from serverload.cli.output import show
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 _MARK = ".serverload-demo"
 _START = date(2016, 3, 1)
 _LIVE_DAYS = 2
+_STRIPS = """
+    select server_ip, max(issued_hour) as issued_hour,
+        string_agg(case workload_class when 'low' then 'l' when 'medium' then 'M' else 'H' end, '' order by horizon_hours)
+            as next_hours,
+        count(*) filter (workload_class = 'high') as hours_high, max(probability_high) as highest_risk
+    from (
+        select * from forecasts where issued_hour = (select max(issued_hour) from forecasts)
+        qualify row_number() over (partition by server_ip, horizon_hours order by revision desc) = 1
+    ) group by server_ip order by hours_high desc, server_ip
+"""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -120,11 +131,11 @@ def _tell(settings: Settings, home: str) -> None:
     place = settings.home
     classes = {"low_max": settings.classes.low_max, "medium_max": settings.classes.medium_max}
     print("\nForecasts of the coming hours (l low, M medium, H high; one letter an hour, from 1 h ahead)")
-    table_reader.write_rows(table_reader.forecast_strips(place), "table", sys.stdout)
+    show(table_reader.run_sql(place, _STRIPS), "table")
     print("\nHow right the matured forecasts were, beside the naive ones")
-    table_reader.write_rows(status.outcome_summary(place, **classes), "table", sys.stdout)
+    show(status.outcome_summary(place, **classes), "table")
     print("\nWhat was refused, and why")
-    table_reader.write_rows(status.reject_summary(place), "table", sys.stdout)
+    show(status.reject_summary(place), "table")
     print("\nTry next:")
     for command in (
         f"forecasts --home {home}",

@@ -8,6 +8,7 @@ import typer
 
 from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
+from serverload.cli.output import show_plain
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -66,13 +67,11 @@ def backfill(
 
 def train(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Fit the forest on the history, test it on its newest days, register it as champion."""
-    from serverload.store.table_reader import write_plain_rows
-
     settings = settings_of(config, home)
     with progress() as bar:
         result = run_train(settings, open_tables(settings, "train"), open_registry(settings), bar)
     tell_train(result)
-    write_plain_rows(result.table(), format)
+    show_plain(result.table(), format)
 
 
 def run_backfill(

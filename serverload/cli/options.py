@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serverload.contracts.errors import StoreError
 from serverload.contracts.settings import DEFAULT_PROFILE, Settings, is_local, load_settings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def open_tables(settings: Settings, job: str) -> "DeltaTables":
     if not submitted():
         find_spark_java()
         if is_local(settings.home):
+            _make_folder(Path(settings.home))
             check_disk(Path(settings.home))
         jars = spark_jars()
     spark = spark_session(
@@ -56,3 +58,10 @@ def open_registry(settings: Settings) -> "ModelRegistry":
     from serverload.store.model_registry import ModelRegistry
 
     return ModelRegistry(settings.model.tracking_uri, settings.model.name, settings.home)
+
+
+def _make_folder(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot be made: {error.strerror}", where=str(home), hint="choose another --home") from error

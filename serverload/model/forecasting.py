@@ -14,12 +14,17 @@ from serverload.model.pipeline import PROBABILITY
 PROBABILITIES: tuple[str, ...] = tuple(f"probability_{name}" for name in CLASSES)
 """The probability columns, in the order of CLASSES."""
 
+_UNREAD = "unread_label"
 
 def scored_rows(features: DataFrame, model: PipelineModel) -> DataFrame:
-    """The rows of `features`, a label too if there, with `workload_class` and a probability per class beside them."""
-    scored = model.transform(features).withColumn("scores", vector_to_array(sf.col(PROBABILITY)))
+    """The rows of `features` with `workload_class` and a probability per class beside them.
+
+    A label passes through unread, null or not: the pipeline looks at a column of that name only to be fitted.
+    """
+    scored = model.transform(features.withColumnRenamed("label", _UNREAD)).withColumnRenamed(_UNREAD, "label")
+    listed = scored.withColumn("scores", vector_to_array(sf.col(PROBABILITY)))
     probabilities = [sf.col("scores")[index] for index in range(len(CLASSES))]
-    return scored.select(
+    return listed.select(
         *features.columns,
         most_probable_class(*probabilities).alias("workload_class"),
         *(score.alias(name) for score, name in zip(probabilities, PROBABILITIES, strict=True)),

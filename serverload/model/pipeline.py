@@ -16,7 +16,7 @@ from pyspark.ml.feature import (
 )
 
 from serverload.contracts.classes import CLASSES
-from serverload.contracts.feature_columns import FEATURE_SETS, NULLABLE_FEATURES, ORIGIN_LAGS
+from serverload.contracts.feature_columns import FEATURE_SETS, NULLABLE_FEATURES, ORIGIN_LAGS, PEAKS
 
 LABEL_INDEX = "label_index"
 INPUTS = "inputs"
@@ -32,6 +32,9 @@ KNOWN_LEVELS: tuple[str, ...] = (
     *(f"peak_load_origin_lag_{k}h" for k in ORIGIN_LAGS),
 )
 """What stands in for an unknown load, the best first."""
+
+_PARTS = frozenset(f"mean_7d_{peak}" for peak in PEAKS[1:])
+"""Means of parts of the load: another unit than the load, so 0 stands in for them, and their flag says so."""
 
 
 def forest_pipeline(feature_set: str, *, trees: int, depth: int, seed: int) -> Pipeline:
@@ -83,7 +86,7 @@ def input_importances(model: PipelineModel) -> dict[str, float]:
 def _statement(loads: Sequence[str], numbers: Sequence[str]) -> str:
     """SQL that adds the filled loads, and the other inputs as numbers, beside all columns that are there."""
     levels = ", ".join(name for name in KNOWN_LEVELS if name in loads)
-    filled = [f"coalesce({name}, {levels}) AS filled_{name}" for name in loads]
+    filled = [f"coalesce({name}, {'0D' if name in _PARTS else levels}) AS filled_{name}" for name in loads]
     casts = [f"cast({name} AS double) AS number_{name}" for name in numbers]
     return f"SELECT *, {', '.join(filled + casts)} FROM __THIS__"
 

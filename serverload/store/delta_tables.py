@@ -74,7 +74,7 @@ class DeltaTables:
         if self.version(name) >= 0:
             return
         table = TABLES[name]
-        with held_for_home(self.home, name):
+        with held_for_home(self.home, f"table-{name}"):
             builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name))
             for column in table.columns:
                 builder = builder.addColumn(column.name, column.type, comment=column.comment)
@@ -89,14 +89,14 @@ class DeltaTables:
         writer = self._writer(name, rows, note).mode("append")
         if transaction:
             writer = writer.option("txnAppId", transaction.application_id).option("txnVersion", str(transaction.version))
-        with held_for_home(self.home, name):
+        with held_for_home(self.home, f"table-{name}"):
             writer.save(self.path(name))
 
     def replace(self, name: str, rows: DataFrame, condition: str | None, note: Mapping[str, Any] | None = None) -> None:
         """Replace the rows that meet an SQL condition (None: all rows) in one commit."""
         writer = self._writer(name, rows, note).mode("overwrite")
         writer = writer.option("replaceWhere", condition) if condition else writer
-        with held_for_home(self.home, name):
+        with held_for_home(self.home, f"table-{name}"):
             writer.save(self.path(name))
 
     def merge(self, name: str, rows: DataFrame, pruning: str | None, note: Mapping[str, Any]) -> None:
@@ -104,7 +104,7 @@ class DeltaTables:
         self.create(name)
         condition = " AND ".join(f"old.{key} = new.{key}" for key in TABLES[name].key)
         condition = f"{condition} AND {pruning}" if pruning else condition
-        with held_for_home(self.home, name), self._noted(note):
+        with held_for_home(self.home, f"table-{name}"), self._noted(note):
             target = DeltaTable.forPath(self.spark, self.path(name)).alias("old")
             merge = target.merge(self._checked(name, rows).alias("new"), condition)
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()

@@ -1,0 +1,38 @@
+"""Rows on stdout, as a table, CSV or JSON."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, cast
+
+from serverload.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FORMATS = ("table", "csv", "json")
+
+
+def show(rows: "pa.Table", format: str) -> None:
+    """Print an Arrow table."""
+    from serverload.store.table_reader import write_rows
+
+    write_rows(rows, checked_format(format), sys.stdout)
+
+
+def show_plain(rows: Sequence[Mapping[str, object]], format: str) -> None:
+    """Print rows that all have the same keys; mixed kinds of values in a column are printed as text."""
+    import pyarrow as pa
+
+    columns = {}
+    for name in rows[0] if rows else ():
+        entries = [row[name] for row in rows]
+        kinds = {type(entry) for entry in entries if entry is not None}
+        columns[name] = entries if len(kinds) <= 1 else [None if entry is None else str(entry) for entry in entries]
+    show(pa.table(columns), format)
+
+
+def checked_format(format: str) -> Literal["table", "csv", "json"]:
+    """Refuse an unknown format in one line."""
+    if format not in _FORMATS:
+        raise InputError(f"{format!r} is none of {', '.join(_FORMATS)}", where="--format")
+    return cast(Literal["table", "csv", "json"], format)

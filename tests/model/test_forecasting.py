@@ -1,0 +1,110 @@
+"""Rows of `forecasts` from features and a model."""
+
+from datetime import UTC, datetime
+
+import pytest
+from feature_cases import drawn_features
+from pyspark.sql import functions as sf
+from pyspark.sql.types import StructType
+
+from serverload.contracts.tables import TABLES
+from serverload.model.forecasting import forecast_rows, most_probable_class
+
+ISSUED = datetime(2016, 6, 28, 22, tzinfo=UTC)
+NOW = datetime(2016, 6, 28, 23, 10, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def forecasts(spark, fitted):
+    # 2016-06-29 is day 23 after Monday 2016-06-06
+    rows = [
+        {
+            "server_ip": "10.0.0.1",
+            "day": 22,
+            "hour": 23,
+            "horizon_hours": 1,
+            "same_hour_mean": 25.0,
+            "same_hour_1w": 25.0,
+        },
+        {
+            "server_ip": "10.0.0.1",
+            "day": 23,
+            "hour": 0,
+            "horizon_hours": 2,
+            "same_hour_mean": 950.0,
+            "same_hour_1w": 950.0,
+        },
+        {"server_ip": "10.0.0.2", "day": 22, "hour": 23, "horizon_hours": 1},
+    ]
+    return forecast_rows(
+        drawn_features(spark, rows),
+        fitted,
+        issued_hour=ISSUED,
+        model_name="serverload-forecast",
+        model_version="7",
+        revision=0,
+        issued_at=NOW,
+    )
+
+
+def test_the_columns_are_those_of_the_table(forecasts):
+    expected = StructType.fromDDL(TABLES["forecasts"].ddl)
+    assert [(f.name, f.dataType) for f in forecasts.schema] == [(f.name, f.dataType) for f in expected]
+
+
+def test_each_row_of_features_becomes_one_forecast(forecasts):
+    rows = forecasts.withColumn("target_hour", sf.col("target_hour").cast("string"))
+    told = rows.orderBy("server_ip", "horizon_hours").select(
+        "server_ip", "horizon_hours", "target_hour", "workload_class", "model_version", "revision"
+    )
+
+    assert [tuple(row) for row in told.collect()][:2] == [
+        ("10.0.0.1", 1, "2016-06-28 23:00:00", "low", "7", 0),
+        ("10.0.0.1", 2, "2016-06-29 00:00:00", "high", "7", 0),
+    ]
+    assert told.count() == 3
+
+
+def test_the_target_date_is_the_utc_day_of_the_target(forecasts):
+    rows = forecasts.where("server_ip = '10.0.0.1'").orderBy("horizon_hours").select("target_date").collect()
+
+    assert [str(row[0]) for row in rows] == ["2016-06-28", "2016-06-29"]
+
+
+def test_the_times_given_are_the_times_written(forecasts):
+    row = forecasts.select(sf.unix_seconds("issued_hour"), sf.unix_seconds("issued_at")).distinct().collect()
+
+    assert [tuple(each) for each in row] == [(int(ISSUED.timestamp()), int(NOW.timestamp()))]
+
+
+def test_probabilities_add_up_to_one_and_the_largest_names_the_class(forecasts):
+    for row in forecasts.collect():
+        chances = {name: row[f"probability_{name}"] for name in ("low", "medium", "high")}
+        assert sum(chances.values()) == pytest.approx(1.0, abs=1e-12)
+        assert chances[row["workload_class"]] == max(chances.values())
+
+
+@pytest.mark.parametrize(
+    ("chances", "expected"),
+    [((0.2, 0.3, 0.5), "high"), ((0.4, 0.4, 0.2), "low"), ((0.2, 0.4, 0.4), "medium"), ((0.0, 1.0, 0.0), "medium")],
+)
+def test_of_equal_probabilities_the_lower_class_is_said(spark, chances, expected):
+    frame = spark.range(1).select(most_probable_class(*(sf.lit(chance) for chance in chances)))
+
+    assert frame.collect()[0][0] == expected
+
+
+def test_a_revision_can_differ_by_row(spark, fitted):
+    rows = drawn_features(spark, [{"server_ip": "10.0.0.1"}, {"server_ip": "10.0.0.2"}])
+
+    made = forecast_rows(
+        rows,
+        fitted,
+        issued_hour=sf.col("target_hour") - sf.make_dt_interval(sf.lit(0), sf.col("horizon_hours")),
+        model_name="m",
+        model_version="1",
+        revision=sf.when(sf.col("server_ip") == "10.0.0.2", 3).otherwise(0),
+        issued_at=NOW,
+    )
+
+    assert [row[0] for row in made.orderBy("server_ip").select("revision").collect()] == [0, 3]
