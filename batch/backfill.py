@@ -47,7 +47,9 @@ def backfill(
         counts = sum((_run(tables, settings, batch, files, progress) for batch, files in batches), LineCounts())
         files = new_files(listed, ledger.done())
         if files and not force:
-            check_reject_share([file.uri for file in files], line_rules(settings, HISTORY, _now()), settings.max_reject_share)
+            check_reject_share(
+                [file.uri for file in files], line_rules(settings, HISTORY, _now()), settings.max_reject_share
+            )
         for group in planned_batches(files, settings.batch_bytes):
             batch = ledger.plan(group)
             counts += _run(tables, settings, batch, group, progress)

@@ -21,7 +21,8 @@ def check_reject_share(uris: Sequence[str], rules: LineRules, max_reject_share: 
         return
     commonest = sorted(counts.rejected_by_reason.items(), key=lambda entry: -entry[1])[:3]
     told = "; ".join(
-        f"{lines} x {reason} ({REJECT_REASONS[reason]}), as in {examples[reason][:120]!r}" for reason, lines in commonest
+        f"{lines} x {reason} ({REJECT_REASONS[reason]}), as in {examples[reason][:120]!r}"
+        for reason, lines in commonest
     )
     raise InputError(
         f"{counts.rejected} of the first {counts.read} lines would be refused: {told}",

@@ -16,6 +16,7 @@ ARTICLE_HORIZONS = (48,)
 _KEY = ("server_ip", "target_hour", "horizon_hours")
 _PARTS_OF_SHARE = 1_000_000
 _ROWS_PER_TASK = 100_000
+_ROWS_PER_TARGET = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def training_data(features: DataFrame, settings: ModelSettings) -> TrainingData:
     _refuse_too_little(seen, settings.test_days)
     return TrainingData(
         all_rows=all_rows,
-        sampled=_sampled(all_rows, seen["rows"], settings),
+        sampled=_sampled(all_rows, seen["rows"], len(horizons), settings),
         test=test,
         first_target=from_micros(seen["first_micros"]),
         test_start=test_start,
@@ -92,13 +93,14 @@ def _refuse_too_little(seen: Row, test_days: int) -> None:
     raise InputError(what, where="features", hint="give more history, or fewer [model] test_days")
 
 
-def _sampled(rows: DataFrame, count: int, settings: ModelSettings) -> DataFrame:
+def _sampled(rows: DataFrame, count: int, horizons: int, settings: ModelSettings) -> DataFrame:
     """The rows for the forest, in an order that their content alone decides: a fit can be repeated.
 
-    A row is in the sample by its own key and the seed, whatever else is there.
+    A row is in the sample by its own key and the seed, whatever else is there. One row per target on average:
+    the horizons of a target share its label and most inputs, and all of them made the forest slower and worse.
     """
-    if count > settings.max_training_rows:
-        share = round(_PARTS_OF_SHARE * settings.max_training_rows / count)
-        rows = rows.where(sf.pmod(sf.xxhash64(*_KEY, sf.lit(settings.seed)), sf.lit(_PARTS_OF_SHARE)) < share)
-    tasks = 4 * (1 + min(count, settings.max_training_rows) // (4 * _ROWS_PER_TASK))
-    return rows.repartition(tasks, *_KEY).sortWithinPartitions(*_KEY)
+    wanted = min(count * _ROWS_PER_TARGET / horizons, settings.max_training_rows)
+    share = round(_PARTS_OF_SHARE * min(1.0, wanted / count))
+    drawn = sf.pmod(sf.xxhash64(*_KEY, sf.lit(settings.seed)), sf.lit(_PARTS_OF_SHARE)) < share
+    tasks = 4 * (1 + int(wanted) // (4 * _ROWS_PER_TASK))
+    return rows.where(drawn).repartition(tasks, *_KEY).sortWithinPartitions(*_KEY)

@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from serverload.contracts.errors import StoreError
 from serverload.contracts.instants import from_micros
@@ -40,7 +40,9 @@ def started_query(
     def write(rows: DataFrame, batch_id: int) -> None:
         committed(_write_batch(tables, rows, checkpoint_id(tables, checkpoint), batch_id))
 
-    writer = tagged.writeStream.foreachBatch(write).option("checkpointLocation", checkpoint).queryName("serverload-ingest")
+    writer = (
+        tagged.writeStream.foreachBatch(write).option("checkpointLocation", checkpoint).queryName("serverload-ingest")
+    )
     if available_now:
         return writer.trigger(availableNow=True).start()
     return writer.trigger(processingTime=f"{stream.trigger_seconds} seconds").start()
@@ -76,5 +78,3 @@ def _tagged_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) 
         for rows in tagged_rows(rules, [message_lines(batch)]):
             stamp = pa.array([micros] * rows.num_rows, pa.int64())
             yield pa.RecordBatch.from_arrays([*rows.columns, stamp], names=[*rows.schema.names, "batch_micros"])
-
-

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from pyspark.errors import StreamingQueryException
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from serverload.advance import Advance, Advanced
 from serverload.advance.forecasts import ScoringModel

@@ -64,9 +64,7 @@ def issued_hour(tables: DeltaTables) -> int | None:
     return None if newest is None else newest // 3600
 
 
-def revise_forecasts(
-    tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules, version: int
-) -> None:
+def revise_forecasts(tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules, version: int) -> None:
     """Append again, one revision higher, the forecasts of the newest issued hour that the tables now say otherwise."""
     scored = _scored(tables, model, origin, rules).drop("revision")
     issued = _newest_revisions(tables, origin)
@@ -126,9 +124,7 @@ def _issued(tables: DeltaTables, origin: int) -> DataFrame:
 
 
 def _newest_revisions(tables: DeltaTables, origin: int) -> DataFrame:
-    newest = F.max_by(
-        F.struct("probability_low", "probability_medium", "probability_high"), F.col("revision")
-    )
+    newest = F.max_by(F.struct("probability_low", "probability_medium", "probability_high"), F.col("revision"))
     return (
         _issued(tables, origin)
         .groupBy("server_ip", "horizon_hours")

@@ -62,7 +62,9 @@ def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, int])
         _refresh_servers(tables, new_rows)
         touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct().persist()
         differing = _differing_hours(tables, touched).persist()
-        bounds = differing.agg(F.min("month"), F.max("month"), F.min("hour").cast("string"), F.max("hour").cast("string"))
+        bounds = differing.agg(
+            F.min("month"), F.max("month"), F.min("hour").cast("string"), F.max("hour").cast("string")
+        )
         first_month, last_month, first_hour, last_hour = bounds.collect()[0]
         pruning = (
             f"old.month BETWEEN '{first_month}' AND '{last_month}' "
@@ -81,7 +83,9 @@ def _differing_hours(tables: DeltaTables, touched: DataFrame) -> DataFrame:
     first, last = touched.agg(F.min(F.unix_seconds("hour")), F.max(F.unix_seconds("hour")) + 3600).collect()[0]
     start, end = F.timestamp_seconds(F.lit(first)), F.timestamp_seconds(F.lit(last))
     months = F.col("month").between(F.date_format(start, "yyyy-MM"), F.date_format(end, "yyyy-MM"))
-    windows = tables.read("load_windows").where(months & (F.col("window_start") >= start) & (F.col("window_start") < end))
+    windows = tables.read("load_windows").where(
+        months & (F.col("window_start") >= start) & (F.col("window_start") < end)
+    )
     of_touched = windows.withColumn("hour", hour_of("window_start")).join(
         F.broadcast(touched), ["server_ip", "hour"], "left_semi"
     )

@@ -35,7 +35,12 @@ def mature_forecasts(
     since = F.lit(hour_start(first - retire_after_hours))
     hourly = tables.read("hourly_load").where(F.col("hour").between(since, F.lit(hour_start(last))))
     actual = actual_hours(
-        hourly, tables.read("servers"), fleet_hours(hourly), first=first, last=last, retire_after_hours=retire_after_hours
+        hourly,
+        tables.read("servers"),
+        fleet_hours(hourly),
+        first=first,
+        last=last,
+        retire_after_hours=retire_after_hours,
     ).withColumn("actual_class", workload_class_column(F.col("peak_load"), low_max=low_max, medium_max=medium_max))
     outcomes = _new_outcomes(due.join(actual, ["server_ip", "target_hour"]), _known_outcomes(tables, first)).persist()
     try:
@@ -48,7 +53,9 @@ def mature_forecasts(
 def _due_forecasts(tables: DeltaTables, closed: int, changes: Changes, matured_until: int | None) -> DataFrame:
     """Forecasts of the hours that closed since, and of closed hours whose load may have changed."""
     end = hour_start(closed)
-    due = tables.read("forecasts").where((F.col("target_date") <= F.lit(end.date())) & (F.col("target_hour") <= F.lit(end)))
+    due = tables.read("forecasts").where(
+        (F.col("target_date") <= F.lit(end.date())) & (F.col("target_hour") <= F.lit(end))
+    )
     if matured_until is None or changes.everything:
         return due
     changed = [hour for hour in changes.hours if hour <= matured_until]

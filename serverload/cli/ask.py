@@ -55,7 +55,9 @@ def status(config: Config = CONFIG, home: Home = None, format: Format = "table")
     from serverload.store.status import status as facts_of
 
     settings = settings_of(config, home)
-    facts = facts_of(settings.home, allowed_lateness_minutes=settings.time.allowed_lateness_minutes, now=datetime.now(UTC))
+    facts = facts_of(
+        settings.home, allowed_lateness_minutes=settings.time.allowed_lateness_minutes, now=datetime.now(UTC)
+    )
     champion = open_registry(settings).champion()
     facts["champion"] = f"{champion.name} version {champion.version}" if champion else "none yet"
     show_plain([{"fact": name, "value": entry} for name, entry in facts.items()], format)

@@ -27,8 +27,9 @@ _START = date(2016, 3, 1)
 _LIVE_DAYS = 2
 _STRIPS = """
     select server_ip, max(issued_hour) as issued_hour,
-        string_agg(case workload_class when 'low' then 'l' when 'medium' then 'M' else 'H' end, '' order by horizon_hours)
-            as next_hours,
+        string_agg(
+            case workload_class when 'low' then 'l' when 'medium' then 'M' else 'H' end, '' order by horizon_hours
+        ) as next_hours,
         count(*) filter (workload_class = 'high') as hours_high, max(probability_high) as highest_risk
     from (
         select * from forecasts where issued_hour = (select max(issued_hour) from forecasts)
@@ -94,9 +95,7 @@ def _generated(folder: Path, servers: int, days: int, seed: int, bar: Progress) 
     return folder / "history", live
 
 
-def _live(
-    settings: Settings, tables: "DeltaTables", bootstrap: str, live: Path, speed: float, bar: Progress
-) -> None:
+def _live(settings: Settings, tables: "DeltaTables", bootstrap: str, live: Path, speed: float, bar: Progress) -> None:
     """Replay the live days in a process of its own while the stream runs here; then drain what is left."""
     from streaming.stream import Stream
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from serverload.contracts.settings import Settings
 if TYPE_CHECKING:
     from batch.backfill import BackfillResult
     from batch.train import TrainResult
+    from producers.synthetic import Noise
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
 
@@ -33,7 +34,7 @@ def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the CSV files.")],
     servers: Annotated[int, typer.Option("--servers")] = 30,
     days: Annotated[int, typer.Option("--days")] = 90,
-    start: Annotated[datetime, typer.Option("--start", formats=["%Y-%m-%d"])] = datetime(2016, 3, 1),  # noqa: B008
+    start: Annotated[datetime, typer.Option("--start", formats=["%Y-%m-%d"])] = datetime(2016, 3, 1),
     seed: Annotated[int, typer.Option("--seed")] = 42,
     dirty: Annotated[float, typer.Option("--dirty", help="Share of dirty lines, 0 to 1.")] = 0.0,
     noise: Annotated[str, typer.Option("--noise", help="low, medium or high.")] = "medium",
@@ -45,7 +46,14 @@ def generate(
         raise InputError(f"{noise!r} is none of {', '.join(_NOISES)}", where="--noise")
     with progress() as bar:
         made = generate_history(
-            out, servers=servers, days=days, start=_date(start), seed=seed, dirty=dirty, noise=noise, progress=bar
+            out,
+            servers=servers,
+            days=days,
+            start=_date(start),
+            seed=seed,
+            dirty=dirty,
+            noise=cast("Noise", noise),
+            progress=bar,
         )
     print(f"{made.lines:,} lines in {len(made.files)} files ({made.bytes:,} bytes) under {made.out}")
     print(f"true class probabilities: {made.truth}; dirt put in: {made.dirt}")
@@ -89,13 +97,13 @@ def run_backfill(
         Advance(tables, settings).run()
         update_features(tables, settings, bar)
         run.note_data(rows=result.counts.read, first=result.counts.first_event, last=result.counts.last_event)
-        run.note_metrics({"accepted": result.counts.accepted, "rejected": result.counts.rejected, "bytes": result.bytes})
+        run.note_metrics(
+            {"accepted": result.counts.accepted, "rejected": result.counts.rejected, "bytes": result.bytes}
+        )
     return result
 
 
-def run_train(
-    settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress
-) -> "TrainResult":
+def run_train(settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress) -> "TrainResult":
     """Bring the features up to date and train."""
     from batch.features import update_features
     from batch.train import train as train_forest
@@ -107,8 +115,14 @@ def run_train(
 def tell_backfill(result: "BackfillResult") -> None:
     """Print what a backfill did."""
     counts = result.counts
-    print(f"{result.files} files ({result.bytes:,} bytes) ingested in {result.batches} batches; {result.known_files} known")
-    print(f"{counts.read:,} lines read = {counts.accepted:,} accepted + {counts.rejected:,} rejected + {counts.skipped:,} skipped")
+    print(
+        f"{result.files} files ({result.bytes:,} bytes) ingested in {result.batches} batches; "
+        f"{result.known_files} known before"
+    )
+    print(
+        f"{counts.read:,} lines read = {counts.accepted:,} accepted + {counts.rejected:,} rejected + "
+        f"{counts.skipped:,} skipped"
+    )
     for reason, lines in sorted(counts.rejected_by_reason.items(), key=lambda entry: -entry[1]):
         print(f"  rejected {lines:,}: {reason}")
     for field, lines in sorted(counts.repaired_by_field.items(), key=lambda entry: -entry[1]):

@@ -41,7 +41,10 @@ _LAGS = (
     ),
     *(
         FeatureColumn(
-            f"peak_load_lag_{k}h", "DOUBLE", f"peak load {k} h before the target; null where that is after the origin", True
+            f"peak_load_lag_{k}h",
+            "DOUBLE",
+            f"peak load {k} h before the target; null where that is after the origin",
+            True,
         )
         for k in TARGET_LAGS
     ),
@@ -52,7 +55,9 @@ _WEEK_MEANS = tuple(
 )
 _SAME_HOURS = (
     *(
-        FeatureColumn(f"same_hour_{w}w", "DOUBLE", f"peak load {w} weeks before the target; null after the origin", True)
+        FeatureColumn(
+            f"same_hour_{w}w", "DOUBLE", f"peak load {w} weeks before the target; null after the origin", True
+        )
         for w in SAME_HOUR_WEEKS
     ),
     FeatureColumn("same_hour_mean", "DOUBLE", "mean of the known same hours of the last 4 weeks", True),

@@ -50,7 +50,7 @@ def _pattern_or_none(raw: object) -> object:
 
 
 def _horizons(raw: object) -> object:
-    return parse_horizons(raw) if isinstance(raw, str | int) else raw
+    return parse_horizons(str(raw)) if isinstance(raw, str | int) else raw
 
 
 def _names(raw: object) -> object:
@@ -145,7 +145,11 @@ class Settings(BaseSettings):
     """All settings, frozen and checked once at the door; steps get values, never this object."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     home: str = Field(min_length=1)
@@ -216,7 +220,9 @@ def _profile(config: str) -> tuple[str, dict[str, Any]]:
     path: Traversable | Path = shipped if re.fullmatch(r"[\w-]+", config) and shipped.is_file() else Path(config)
     if not path.is_file():
         raise SettingsError(
-            f"no profile or file {config!r}", where="--config", hint=f"use one of {', '.join(profile_names())}, or a TOML file"
+            f"no profile or file {config!r}",
+            where="--config",
+            hint=f"use one of {', '.join(profile_names())}, or a TOML file",
         )
     name = f"conf/{config}.toml" if path is shipped else config
     try:

@@ -103,7 +103,9 @@ TABLES: dict[str, Table] = {
                 Column("skipped", "BIGINT", "lines left out by only_servers or cutover"),
                 Column("lost_offsets", "BIGINT", "broker offsets that retention had deleted before they were read"),
                 Column("rejected_by_reason", "MAP<STRING, BIGINT>", "reason -> lines"),
-                Column("repaired_by_field", "MAP<STRING, BIGINT>", "field -> accepted lines in which it held no number"),
+                Column(
+                    "repaired_by_field", "MAP<STRING, BIGINT>", "field -> accepted lines in which it held no number"
+                ),
                 Column("first_event", "TIMESTAMP", "oldest accepted session start"),
                 Column("last_event", "TIMESTAMP", "newest accepted session start"),
                 Column("committed_at", "TIMESTAMP", "when the row was written"),

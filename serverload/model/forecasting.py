@@ -16,6 +16,7 @@ PROBABILITIES: tuple[str, ...] = tuple(f"probability_{name}" for name in CLASSES
 
 _UNREAD = "unread_label"
 
+
 def scored_rows(features: DataFrame, model: PipelineModel) -> DataFrame:
     """The rows of `features` with `workload_class` and a probability per class beside them.
 

@@ -181,4 +181,4 @@ def actual_hours(
 
     by_server = _per_server(counted, columns, fleet, grid_start, last, retire_after_hours)
     ddl = ", ".join(f"`{column.name}` {column.type}" for column in columns)
-    return _known_hours(hourly, servers, grid_start, last).groupBy("server_ip").applyInArrow(by_server, ddl)
+    return _by_server(hourly, servers, grid_start, last).applyInArrow(by_server, ddl)

@@ -21,5 +21,3 @@ def known_servers(windows: DataFrame, known: DataFrame) -> DataFrame:
     return both.groupBy("server_ip").agg(
         F.min("first_hour").alias("first_hour"), F.max("last_event").alias("last_event"), *newest_type()
     )
-
-

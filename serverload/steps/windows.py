@@ -30,14 +30,14 @@ def sum_micros(column: Column) -> Column:
     low = F.sum(column.bitwiseAND(F.lit(_HALF - 1)))
     estimate = high.cast("double") * _HALF + low
     clamped = F.signum(estimate) * F.lit(float(MICROS_LIMIT))
-    return F.when(F.abs(estimate) >= MICROS_LIMIT, clamped.cast("bigint")).otherwise(F.try_add(F.try_multiply(high, F.lit(_HALF)), low))
+    return F.when(F.abs(estimate) >= MICROS_LIMIT, clamped.cast("bigint")).otherwise(
+        F.try_add(F.try_multiply(high, F.lit(_HALF)), low)
+    )
 
 
 def newest_type() -> list[Column]:
     """Type and time of the newest event with a whole-number type; among equal times the largest type."""
-    newest = F.max(
-        F.when(F.col("server_type").isNotNull(), F.struct(F.col("server_type_at"), F.col("server_type")))
-    )
+    newest = F.max(F.when(F.col("server_type").isNotNull(), F.struct(F.col("server_type_at"), F.col("server_type"))))
     return [newest["server_type"].alias("server_type"), newest["server_type_at"].alias("server_type_at")]
 
 
@@ -65,5 +65,3 @@ def stored_windows(sums: DataFrame) -> DataFrame:
 def any_differs(left: list[Column], right: list[Column]) -> Column:
     """Tell whether two lists of columns differ anywhere, null being equal to null."""
     return reduce(Column.__or__, (~a.eqNullSafe(b) for a, b in zip(left, right, strict=True)))
-
-

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
@@ -32,10 +32,10 @@ class DeltaLog:
     """The commit files of one table, read by Hadoop's file system, so on any store."""
 
     def __init__(self, spark: SparkSession, table_path: str) -> None:
-        self._jvm: Any = spark._jvm
+        self._jvm = cast(Any, spark._jvm)
         self._folder = f"{table_path}/_delta_log"
-        path = self._jvm.org.apache.hadoop.fs.Path(self._folder)
-        self._files: Any = path.getFileSystem(spark._jsc.hadoopConfiguration())
+        path: Any = self._jvm.org.apache.hadoop.fs.Path(self._folder)
+        self._files: Any = path.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
         self._newest_seen = -1
 
     def latest_version(self) -> int:
@@ -54,7 +54,7 @@ class DeltaLog:
         if text is None:
             return None
         actions = [json.loads(line) for line in text.splitlines() if line]
-        info = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
         added = (action["add"] for action in actions if "add" in action)
         files = tuple(
             DataFile(unquote(add["path"]), add["size"], add["partitionValues"]) for add in added if add["dataChange"]

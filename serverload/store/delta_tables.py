@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
@@ -88,7 +88,9 @@ class DeltaTables:
         """Append rows; under a transaction that has been committed before, do nothing."""
         writer = self._writer(name, rows, note).mode("append")
         if transaction:
-            writer = writer.option("txnAppId", transaction.application_id).option("txnVersion", str(transaction.version))
+            writer = writer.option("txnAppId", transaction.application_id).option(
+                "txnVersion", str(transaction.version)
+            )
         with held_for_home(self.home, f"table-{name}"):
             writer.save(self.path(name))
 
@@ -124,7 +126,7 @@ class DeltaTables:
     def _checked(self, name: str, rows: DataFrame) -> DataFrame:
         table = TABLES[name]
         ordered = rows.select(*table.column_names)
-        if _types(ordered.schema) != _types(StructType.fromDDL(table.ddl)):
+        if _types(ordered.schema) != _types(_schema(table)):
             raise StoreError(f"rows of {_difference(ordered.schema, table)} do not fit the table", where=name)
         return ordered
 
@@ -143,6 +145,10 @@ def _types(schema: StructType) -> list[tuple[str, str]]:
 
 
 def _difference(schema: StructType, table: Table) -> str:
-    expected = _types(StructType.fromDDL(table.ddl))
+    expected = _types(_schema(table))
     odd = [f"{got[0]} {got[1]}" for got, want in zip(_types(schema), expected, strict=True) if got != want]
     return ", ".join(odd)
+
+
+def _schema(table: Table) -> StructType:
+    return cast(StructType, StructType.fromDDL(table.ddl))

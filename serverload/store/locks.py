@@ -27,7 +27,9 @@ def held(lock_file: Path, what: str, *, wait_seconds: float = COMMIT_WAIT_SECOND
     try:
         lock.acquire(timeout=wait_seconds)
     except Timeout as error:
-        raise StoreError(f"in use by {_holder(holder)}", where=what, hint="wait for it or stop it, then try again") from error
+        raise StoreError(
+            f"in use by {_holder(holder)}", where=what, hint="wait for it or stop it, then try again"
+        ) from error
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(Path(arg).name for arg in sys.argv[:2])}))
         yield

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from duckdb import DuckDBPyConnection
 from rich.console import Console
 from rich.table import Table as TextTable
 from rich.text import Text
@@ -27,20 +28,7 @@ from serverload.contracts.tables import LOAD_WINDOW_SUMS, TABLES
 LONGEST_HORIZON = timedelta(hours=168)
 """No forecast is issued further ahead (settings check it), so older days cannot hold the newest issued hour."""
 
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "STRING": pa.string(),
-    "INT": pa.int32(),
-    "BIGINT": pa.int64(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us", "UTC"),
-    "MAP<STRING, BIGINT>": pa.map_(pa.string(), pa.int64()),
-}
-_EXTENSIONS_AS_SHIPPED: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
+_DUCKDB_SPELLING = {"`": '"', "<": "(", ">": ")", "TIMESTAMP": "TIMESTAMPTZ"}
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 _WIDE_ENOUGH = 100_000
 """Columns of a text table that goes to a file or pipe, where nothing may be cut or folded."""
@@ -58,7 +46,7 @@ def open_table(home: str, name: str) -> pads.Dataset | None:
 
 
 @contextmanager
-def tables_in_sql(home: str, *names: str, home_required: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+def tables_in_sql(home: str, *names: str, home_required: bool = True) -> Iterator[DuckDBPyConnection]:
     """A DuckDB connection in UTC that sees the named tables (all without names) and nothing else of the machine.
 
     A table that is not made yet is empty; `load_window_sums` is there whenever `load_windows` is.
@@ -67,12 +55,12 @@ def tables_in_sql(home: str, *names: str, home_required: bool = True) -> Iterato
     wanted = names or tuple(TABLES)
     datasets = {name: open_table(home, name) for name in wanted}
     if home_required and all(dataset is None for dataset in datasets.values()):
-        _require_home(home, already_missing=wanted)
-    connection = duckdb.connect(config=_EXTENSIONS_AS_SHIPPED)
+        _require_home(home, missing=wanted)
+    connection = duckdb.connect()
     try:
-        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set autoinstall_known_extensions = false; set TimeZone = 'UTC'")
         for name, dataset in datasets.items():
-            connection.register(name, _empty(name) if dataset is None else dataset)
+            _register(connection, name, dataset)
         if "load_windows" in datasets:
             connection.execute(_load_window_sums_view())
         # a name in a query must never mean a Python variable, a file or an address
@@ -85,8 +73,8 @@ def tables_in_sql(home: str, *names: str, home_required: bool = True) -> Iterato
         connection.close()
 
 
-def _require_home(home: str, *, already_missing: Sequence[str]) -> None:
-    if all(open_table(home, name) is None for name in TABLES if name not in already_missing):
+def _require_home(home: str, *, missing: Sequence[str]) -> None:
+    if all(open_table(home, name) is None for name in TABLES if name not in missing):
         raise InputError(f"no tables in {home}", hint="run `serverload backfill PATH` first")
 
 
@@ -146,14 +134,10 @@ _NEWEST_FORECASTS = """
 """
 
 
-def newest_issued_hour(
-    connection: duckdb.DuckDBPyConnection, home: str, as_of: datetime | None = None
-) -> datetime | None:
+def newest_issued_hour(connection: DuckDBPyConnection, home: str, as_of: datetime | None = None) -> datetime | None:
     """The newest issued hour in `forecasts`, or what it was at a time; None without forecasts."""
-    if as_of is None:
-        condition, value = "target_date >= $value", _first_day_that_matters(home)
-    else:
-        condition, value = "issued_at <= $value", _utc(as_of)
+    condition = "target_date >= $value" if as_of is None else "issued_at <= $value"
+    value = _first_day_that_matters(home) if as_of is None else _utc(as_of)
     query = f"select max(issued_hour) from forecasts where {condition}"
     rows: list[tuple[datetime | None]] = connection.sql(query, params={"value": value}).fetchall()
     return rows[0][0]
@@ -167,20 +151,25 @@ def _first_day_that_matters(home: str) -> date | None:
     return max(days) - LONGEST_HORIZON - timedelta(days=1) if days else None
 
 
-def _require_forecasts_of(connection: duckdb.DuckDBPyConnection, home: str, server: str) -> None:
+def _require_forecasts_of(connection: DuckDBPyConnection, home: str, server: str) -> None:
     known = connection.sql("select distinct server_ip from forecasts order by 1").fetchall()
     if (server,) in known:
         return
     servers = open_table(home, "servers")
     seen = servers is not None and servers.count_rows(filter=pads.field("server_ip") == server) > 0
     what = "it is in table servers, but has had no forecast yet" if seen else "it is not in table servers"
-    some = ", ".join(name for (name,) in known[:3])
-    known_ones = f"{len(known)} servers have forecasts, such as {some}"
+    known_ones = f"{len(known)} servers have forecasts, such as {', '.join(name for (name,) in known[:3])}"
     raise InputError(f"no forecasts for server {server}", hint=f"{what}; {known_ones}")
 
 
-def _empty(name: str) -> pa.Table:
-    return pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in TABLES[name].columns]).empty_table()
+def _register(connection: DuckDBPyConnection, name: str, dataset: pads.Dataset | None) -> None:
+    if dataset is not None:
+        connection.register(name, dataset)
+        return
+    ddl = TABLES[name].ddl
+    for spark, own in _DUCKDB_SPELLING.items():
+        ddl = ddl.replace(spark, own)
+    connection.execute(f"create temp table {name} ({ddl})")
 
 
 def _load_window_sums_view() -> str:
@@ -205,7 +194,8 @@ def write_rows(table: pa.Table, format: Literal["table", "csv", "json"], out: Te
     """Write rows as aligned text, as CSV with a header, or as a JSON list of objects; times as ISO UTC (`...Z`)."""
     rows = zip(*(_plain_column(column) for column in table.columns), strict=True)
     if format == "json":
-        names = _unique(table.column_names)
+        given = table.column_names
+        names = [f"{name}_{given[:i].count(name)}" if name in given[:i] else name for i, name in enumerate(given)]
         out.write(json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False) + "\n")
     elif format == "csv":
         writer = csv.writer(out, lineterminator="\n")
@@ -236,16 +226,9 @@ def _text(entry: object, digits: int | None = None) -> str:
     return str(entry)
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    earlier = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name}_{count}" if count else name for name, count in zip(names, earlier, strict=True)]
-
-
 def _plain_column(column: pa.ChunkedArray) -> list[object]:
-    entries: list[Any] = column.to_pylist()
-    if pa.types.is_map(column.type):
-        return [None if entry is None else _plain(dict(entry)) for entry in entries]
-    return [_plain(entry) for entry in entries]
+    is_map = pa.types.is_map(column.type)
+    return [_plain(dict(entry) if is_map and entry is not None else entry) for entry in column.to_pylist()]
 
 
 def _plain(entry: object) -> object:

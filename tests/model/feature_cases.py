@@ -21,20 +21,19 @@ _NULLABLE = [column.name for column in NULLABLE_FEATURES]
 
 
 def drawn_features(spark: SparkSession, rows: Sequence[Mapping[str, object]]) -> DataFrame:
-    """Rows of `features`: `target_hour` is told as `day` (0: Monday 2016-06-06) and `hour`, what is not told is null."""
+    """Rows of `features`: `target_hour` told as `day` (0: Monday 2016-06-06) and `hour`; what is not told is null."""
     return spark.createDataFrame([_row(row) for row in rows], TABLES["features"].ddl)
+
+
+def same_hours(load: float) -> dict[str, object]:
+    """What a row tells when the same hour of last week, the only one known, had this load."""
+    return {"same_hour_1w": float(load), "same_hour_mean": float(load)}
 
 
 def history(loads: Mapping[str, int]) -> list[dict[str, object]]:
     """Forty rows of each class, their same hours from the load told for the class up."""
     return [
-        {
-            "day": n // 24,
-            "hour": n % 24,
-            "label": label,
-            "same_hour_mean": float(load + n),
-            "same_hour_1w": float(load + n),
-        }
+        {"day": n // 24, "hour": n % 24, "label": label, **same_hours(load + n)}
         for label, load in loads.items()
         for n in range(40)
     ]

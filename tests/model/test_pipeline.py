@@ -1,7 +1,7 @@
 """The pipeline: what it fills in, what it never drops, and where its classes stand."""
 
 import pytest
-from feature_cases import drawn_features, history, trees_of
+from feature_cases import drawn_features, history, same_hours, trees_of
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import vector_to_array
 
@@ -19,15 +19,13 @@ def probabilities(model: PipelineModel, frame) -> list[list[float]]:
 def test_a_class_without_training_rows_keeps_its_place_with_probability_zero(spark):
     model = forest_pipeline("full", **SMALL).fit(drawn_features(spark, history({"high": 900, "low": 20})))
 
-    chances = probabilities(
-        model, drawn_features(spark, [{"same_hour_mean": 30.0, "same_hour_1w": 30.0}]).drop("label")
-    )
+    chances = probabilities(model, drawn_features(spark, [same_hours(30)]).drop("label"))
 
     assert chances == [[1.0, 0.0, 0.0]]
 
 
 def test_the_commonest_class_does_not_come_first(spark, fitted):
-    rows = [{"same_hour_mean": load, "same_hour_1w": load} for load in (30.0, 210.0, 920.0)]
+    rows = [same_hours(load) for load in (30, 210, 920)]
 
     likeliest = [row.index(max(row)) for row in probabilities(fitted, drawn_features(spark, rows).drop("label"))]
 
@@ -69,12 +67,10 @@ def test_an_unknown_part_of_the_load_is_not_filled_with_the_whole_load(spark, fi
     assert row["known_mean_7d_peak_secure_bytes_load"] == 0.0
 
 
-def test_the_same_rows_and_seed_give_the_same_trees(spark):
-    frame = drawn_features(spark, history({"low": 20, "medium": 60, "high": 90})).coalesce(1)
+def test_the_same_rows_and_seed_give_the_same_trees(spark, fitted):
+    rows = drawn_features(spark, history({"low": 20, "medium": 200, "high": 900})).coalesce(1)
 
-    first, second = (trees_of(forest_pipeline("full", **SMALL).fit(frame)) for _ in range(2))
-
-    assert first == second
+    assert trees_of(forest_pipeline("full", **SMALL).fit(rows)) == trees_of(fitted)
 
 
 def test_every_feature_has_an_importance_and_the_telling_ones_the_largest(fitted):
@@ -83,7 +79,7 @@ def test_every_feature_has_an_importance_and_the_telling_ones_the_largest(fitted
     assert set(importances) == set(FEATURE_SETS["full"])
     assert sum(importances.values()) == pytest.approx(1.0)
     assert importances["year"] == 0.0
-    assert list(importances)[0] not in ("month", "iso_day_of_week", "hour_of_day")
+    assert next(iter(importances)) not in ("month", "iso_day_of_week", "hour_of_day")
 
 
 def test_the_article_set_knows_no_horizon_and_no_same_hours(spark):

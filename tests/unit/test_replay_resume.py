@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -34,29 +35,64 @@ def whole(folder: Path, paths: Path, **options: object) -> list[bytes]:
     return sender.order
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(["send", "flush"]), st.integers(0, 30), st.integers(0, 1000)), max_size=5),
-    st.sampled_from([FaultRates(), FAULTS]),
-    st.sampled_from([0.0, 0.07, 0.5]),
+class Ends:
+    """Luck by which only what was sent last arrives, the newest `count` messages of `total`."""
+
+    def __init__(self, total: int, count: int) -> None:
+        self.arrives = iter([0.9] * (total - count) + [0.1] * count)
+
+    def random(self) -> float:
+        return next(self.arrives)
+
+
+lives = st.tuples(
+    st.sampled_from(["send", "flush", "stop"]), st.integers(0, 30), st.integers(0, 1000), st.sampled_from([0, 0.1, 0.5])
 )
-def test_however_often_it_is_killed_each_message_is_there_once(tmp_path_factory, deaths, faults, tick):
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(lives, max_size=5), st.sampled_from([FaultRates(), FAULTS]))
+def test_however_often_it_is_killed_or_stopped_each_message_is_there_once(tmp_path_factory, lives, faults):
     """What travels at a death arrives or is lost, one by one; other programs write to the topic in between."""
     folder = tmp_path_factory.mktemp("killed")
     paths, topic, home = history(folder), MemoryTopic(), folder / "home"
     stranger = Message(b"10.0.0.1", b"of another program", b"other-run:3")
-    for how, when, luck in deaths:
-        sender = RecordingSender(topic, **{f"dies_at_{how}": when}, luck=Random(luck))
+    for how, when, luck, tick in lives:
         topic.logs[luck % topic.partitions].append(stranger)
-        try:
-            replayed(home, paths, sender=sender, faults=faults, clock=ManualClock(tick=tick))
-        except Killed:
-            continue
-        break
+        death = {} if how == "stop" else {f"dies_at_{how}": when}
+        sender = RecordingSender(topic, **death, luck=Random(luck))
+        stopping = (lambda sender=sender, when=when: len(sender.order) >= when) if how == "stop" else lambda: False
+        with suppress(Killed):
+            replayed(home, paths, sender=sender, faults=faults, clock=ManualClock(tick=tick), stopping=stopping)
     result = replayed(home, paths, sender=RecordingSender(topic), faults=faults)
     assert result.finished
     ours = Counter(text for text in topic.texts if text != stranger.text)
     assert ours == Counter(whole(folder, paths, faults=faults))
+
+
+def test_messages_that_arrived_far_ahead_are_remembered_over_the_next_deaths(tmp_path):
+    """The first start loses 20 messages and gets the 10 after them through; the next ones reach only the gap."""
+    paths, topic = history(tmp_path), MemoryTopic()
+    first = RecordingSender(topic, dies_at_send=30, luck=Ends(30, 10))
+    with pytest.raises(Killed):
+        replayed(tmp_path / "home", paths, sender=first, clock=ManualClock())
+    assert len(topic.texts) == 10
+    for _ in range(2):
+        with pytest.raises(Killed):
+            replayed(tmp_path / "home", paths, sender=RecordingSender(topic, dies_at_send=6), clock=ManualClock(tick=1))
+    replayed(tmp_path / "home", paths, sender=RecordingSender(topic))
+    assert Counter(topic.texts) == Counter(whole(tmp_path, paths))
+
+
+def test_a_start_after_a_stop_that_is_killed_at_once_is_read_back_too(tmp_path):
+    paths, topic = history(tmp_path), MemoryTopic()
+    half = RecordingSender(topic)
+    replayed(tmp_path / "home", paths, sender=half, stopping=lambda: len(half.order) >= 20)
+    with pytest.raises(Killed):
+        replayed(tmp_path / "home", paths, sender=RecordingSender(topic, dies_at_send=9), clock=ManualClock())
+    assert len(topic.texts) > 20
+    replayed(tmp_path / "home", paths, sender=RecordingSender(topic))
+    assert Counter(topic.texts) == Counter(whole(tmp_path, paths))
 
 
 @settings(max_examples=40, deadline=None)

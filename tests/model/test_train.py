@@ -1,0 +1,165 @@
+"""Training on a small simulated home: nothing of the test days reaches the model, and everything is recorded."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from feature_cases import MONDAY, features_of, hourly_table, simulated_hours, trees_of
+from pyspark.sql import functions as sf
+
+from batch.train import FOREST, TrainResult, train
+from batch.train_data import training_data
+from serverload.contracts.errors import InputError
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import Settings, load_settings
+from serverload.model.baselines import BASELINES
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.runs import list_runs
+
+DAYS, TEST_DAYS = 20, 4
+TEST_START = MONDAY + timedelta(days=DAYS - TEST_DAYS)
+HORIZONS = (6, 48)
+
+
+def settings_for(home: Path, **model: object) -> Settings:
+    chosen = {"training_horizons": "6,48", "test_days": TEST_DAYS, "trees": 5, "depth": 4, **model}
+    return load_settings("local", {"home": str(home), "model": chosen})
+
+
+def filled_home(spark, home: Path, hours: pl.DataFrame) -> DeltaTables:
+    """A home with `hourly_load` and all features of some hours."""
+    tables = DeltaTables(spark, str(home))
+    hourly = hourly_table(spark, hours)
+    tables.replace("hourly_load", hourly, None)
+    tables.replace("features", features_of(hourly, HORIZONS), None)
+    return tables
+
+
+def trained(tables: DeltaTables, settings: Settings) -> TrainResult:
+    return train(tables, settings, ModelRegistry("", settings.model.name, settings.home), Silent())
+
+
+@pytest.fixture(scope="module")
+def hours() -> pl.DataFrame:
+    """Five servers, and six hours after the last whole day."""
+    return simulated_hours(5, DAYS + 1).filter(pl.col("hour") < MONDAY + timedelta(days=DAYS, hours=6))
+
+
+@pytest.fixture(scope="module")
+def result(spark, hours, tmp_path_factory) -> TrainResult:
+    home = tmp_path_factory.mktemp("home")
+    return trained(filled_home(spark, home, hours), settings_for(home))
+
+
+def test_the_test_is_the_newest_whole_days(result):
+    assert (result.test_start, result.test_end) == (TEST_START, MONDAY + timedelta(days=DAYS))
+    at_48 = [each.scores.rows for each in result.comparisons if each.horizon_hours == 48]
+    assert at_48 == [5 * 24 * TEST_DAYS] * (1 + len(BASELINES))
+
+
+def test_nothing_of_the_test_days_reaches_the_model(spark, hours, result, tmp_path):
+    late = pl.col("hour") >= TEST_START
+    peaks = [name for name in hours.columns if name.startswith("peak_")]
+    altered = hours.with_columns(pl.when(late).then(pl.col(name) * 7 + 1).otherwise(name).alias(name) for name in peaks)
+    altered = altered.filter(~late | (pl.col("hour").dt.hour() % 5 != 0))
+
+    other = trained(filled_home(spark, tmp_path, altered), settings_for(tmp_path))
+
+    assert other.comparisons != result.comparisons
+    assert trees_of(other.model.pipeline()) == trees_of(result.model.pipeline())
+    fitted = [(each.model.pipeline().stages[2], each.model.pipeline().stages[4]) for each in (result, other)]
+    assert fitted[0][0].surrogateDF.collect() == fitted[1][0].surrogateDF.collect()
+    assert fitted[0][1].std == fitted[1][1].std
+
+
+def test_every_training_target_is_before_the_test(spark, hours, tmp_path):
+    data = training_data(features_of(hourly_table(spark, hours), HORIZONS), settings_for(tmp_path).model)
+
+    for rows in (data.all_rows, data.sampled):
+        assert rows.agg(sf.unix_seconds(sf.max("target_hour"))).collect()[0][0] == int(TEST_START.timestamp()) - 3600
+
+
+def test_the_sample_takes_one_row_per_target_on_average_by_its_key_alone(spark, hours, tmp_path):
+    features = features_of(hourly_table(spark, hours), HORIZONS)
+    chosen = settings_for(tmp_path).model
+    key = ("server_ip", "target_hour", "horizon_hours")
+
+    whole = {tuple(row) for row in training_data(features, chosen).sampled.select(*key).collect()}
+    one_server = features.where("server_ip = '10.0.0.3'")
+    alone = {tuple(row) for row in training_data(one_server, chosen).sampled.select(*key).collect()}
+
+    targets = 5 * 24 * (DAYS - TEST_DAYS)
+    assert 0.9 * targets < len(whole) < 1.1 * targets
+    assert {row for row in whole if row[0] == "10.0.0.3"} == alone
+
+
+def test_the_forest_beats_what_the_weekly_baselines_cannot_know(result):
+    by_model = {each.model: each for each in result.comparisons if each.horizon_hours == 48}
+
+    assert set(by_model) == {FOREST, *BASELINES}
+    assert by_model[FOREST].scores.macro_f1 > 0.75
+    assert by_model["majority"].macro_f1_gain.low > 0.2
+    assert by_model["majority"].log_loss_gain.low > 0.2
+    assert by_model[FOREST].scores_without_idle.rows < by_model[FOREST].scores.rows
+
+
+def test_the_table_has_a_row_per_horizon_and_model(result):
+    assert [(row["horizon_hours"], row["model"]) for row in result.table()] == [
+        (horizon, name) for horizon in HORIZONS for name in (FOREST, *BASELINES)
+    ]
+
+
+def test_the_model_is_champion_and_carries_its_facts(result):
+    champion = result.model.registry.champion()
+
+    assert (champion.version, champion.run_id) == ("1", result.run_id)
+    expected = {"feature_set": "full", "training_horizons": "6,48", "low_max": "100", "medium_max": "500"}
+    assert expected.items() <= champion.tags.items()
+    assert champion.tags["test_start"] == "2016-06-22T00:00Z"
+    assert champion.tags["features_version"] == "1"
+
+
+def test_the_run_holds_metrics_versions_and_pictures(result):
+    tracking = result.model.registry.tracking
+    run = tracking.client().get_run(result.run_id)
+
+    assert run.data.metrics["h48_macro_f1"] == pytest.approx(result.comparisons[6].scores.macro_f1)
+    assert run.data.metrics["h6_climatology_log_loss"] == pytest.approx(result.comparisons[5].scores.log_loss)
+    assert {"h48_recall_high", "h48_precision_low", "h48_active_rps", "fit_seconds"} <= set(run.data.metrics)
+    kept = {file.path for file in tracking.client().list_artifacts(result.run_id)}
+    assert {"confusion_matrix.png", "importances.png", "comparison.json"} <= kept
+    (row,) = list_runs(tracking)
+    assert (row.job, row.status, row.rows, row.model_version) == ("train", "FINISHED", result.rows, "1")
+
+
+def test_a_history_shorter_than_the_test_is_one_line_and_a_failed_run(spark, hours, tmp_path):
+    tables = filled_home(spark, tmp_path, hours.filter(pl.col("hour") < MONDAY + timedelta(days=3)))
+
+    with pytest.raises(InputError, match="no hour is left to train on before the newest 4 days"):
+        trained(tables, settings_for(tmp_path))
+
+    (row,) = list_runs(ModelRegistry("", "x", str(tmp_path)).tracking)
+    assert (row.job, row.status) == ("train", "FAILED")
+
+
+def test_a_history_of_one_class_is_one_line(spark, hours, tmp_path):
+    features = features_of(hourly_table(spark, hours), HORIZONS).where("label = 'low'")
+
+    with pytest.raises(InputError, match="rows before the test are low"):
+        training_data(features, settings_for(tmp_path).model)
+
+
+def test_a_home_without_features_says_what_to_run(spark, tmp_path):
+    with pytest.raises(InputError, match="run `serverload backfill` first"):
+        trained(DeltaTables(spark, str(tmp_path)), settings_for(tmp_path))
+
+
+def test_the_article_set_trains_on_48_hours_alone(spark, hours, tmp_path):
+    features = features_of(hourly_table(spark, hours), HORIZONS)
+
+    data = training_data(features, settings_for(tmp_path, feature_set="article").model)
+
+    assert [row[0] for row in data.test.select("horizon_hours").distinct().collect()] == [48]
+    assert data.first_target == datetime(2016, 6, 8, tzinfo=UTC)
