@@ -62,7 +62,7 @@ class MergedLines:
         waiting = sorted(((first_time(file), index) for index, file in enumerate(self._files)), reverse=True)
         under_way: list[_UnderWay] = []
         while waiting or under_way:
-            if waiting and (not under_way or waiting[-1] < under_way[0][:1]):
+            if waiting and (not under_way or waiting[-1] <= under_way[0][:2]):
                 self._go_on(self._begun(*waiting.pop()), under_way)
                 continue
             _, index, line, lines = heapq.heappop(under_way)

@@ -26,10 +26,11 @@ _POLL_SECONDS = 0.2
 
 @dataclass
 class StreamResult:
-    """What a stream did until it stopped: batches, lines, and how things stood at its last advance."""
+    """What a stream did until it stopped: batches, lines, hours issued, and how things stood at its last advance."""
 
     batches: int
     counts: LineCounts
+    issued: tuple[int, ...]
     advanced: Advanced
 
 
@@ -40,6 +41,7 @@ class Stream:
         self._tables, self._settings, self._registry, self._progress = tables, settings, registry, progress
         self._advance = Advance(tables, settings)
         self._batches, self._counts = 0, LineCounts()
+        self._issued: list[int] = []
         self._new_batch = threading.Event()
 
     def run(self, bootstrap: str, *, available_now: bool, stop: threading.Event) -> StreamResult:
@@ -56,7 +58,8 @@ class Stream:
             finally:
                 _stop_between_batches(query)
             self._raise_failure(query)
-            return StreamResult(self._batches, self._counts, self._advanced())
+            advanced = self._advanced()
+            return StreamResult(self._batches, self._counts, tuple(self._issued), advanced)
 
     def _query(self, bootstrap: str, available_now: bool) -> StreamingQuery:
         stream = self._settings.stream
@@ -90,6 +93,7 @@ class Stream:
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
         done = self._advance.run(self._champion, self._registry.version)
+        self._issued.extend(done.issued)
         for hour in done.issued:
             self._progress.say(f"issued the forecasts of {hour_start(hour):%Y-%m-%d %H:%M}Z")
         if done.waits_for_model:

@@ -58,9 +58,9 @@ def simulated_hours(servers: int, days: int, *, seed: int = 1, start: datetime =
         swing = 0.8 * np.cos((hours % 24 - 14) * 2 * np.pi / 24) * (server % 2)
         loads = np.round(np.exp(level + swing + random.normal(0, 0.2, hours.size)), 3)
         kept = (random.random(hours.size) > 0.02) | (server == 0)
-        peaks = {peak: loads[kept] * (1 if peak == "peak_load" else 0.1) for peak in PEAKS}
-        when = pl.Series("hour", start + hours[kept] * timedelta(hours=1)).cast(pl.Datetime("us", "UTC"))
-        parts.append(pl.DataFrame({"server_ip": f"10.0.0.{server + 1}", "hour": when, **peaks}))
+        peaks = {peak: pl.Series(loads[kept]) * (1 if peak == "peak_load" else 0.1) for peak in PEAKS}
+        when = pl.lit(start) + pl.duration(hours=pl.Series(hours[kept]))
+        parts.append(pl.select(pl.lit(f"10.0.0.{server + 1}").alias("server_ip"), when.alias("hour"), **peaks))
     return pl.concat(parts)
 
 

@@ -49,11 +49,8 @@ def test_asking_a_home_that_never_trained_gives_none_and_makes_nothing(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_registry_without_models_has_no_champion(tmp_path):
-    registry = registry_in(tmp_path)
-    registry.tracking.experiment_id()
-
-    assert registry.champion() is None
+def test_a_registry_without_models_has_no_champion(tracking):
+    assert registry_in(Path(tracking.home)).champion() is None
 
 
 def test_the_newest_registered_version_is_champion_with_its_facts(home):
@@ -114,8 +111,27 @@ def test_a_home_elsewhere_needs_a_tracking_address():
         Tracking("", "abfss://lake/home")
 
 
-def test_runs_are_listed_newest_first_with_what_they_did(tmp_path):
-    tracking = Tracking("", str(tmp_path))
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory) -> Path:
+    """A database with the experiment and no runs: making one takes seconds, copying it does not."""
+    folder = tmp_path_factory.mktemp("blank")
+    Tracking("", str(folder)).experiment_id()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def tracking(tmp_path, blank) -> Tracking:
+    shutil.copy(blank, tmp_path)
+    return Tracking("", str(tmp_path))
+
+
+def fail_after_seven_rows(tracking: Tracking) -> None:
+    with job_run(tracking, "backfill") as run:
+        run.note_data(rows=7)
+        raise InputError("no such folder", where="history")
+
+
+def test_runs_are_listed_newest_first_with_what_they_did(tracking):
     with job_run(tracking, "backfill", {"paths": "history"}) as run:
         run.note_data(rows=1200)
     with job_run(tracking, "train") as run:
@@ -129,12 +145,9 @@ def test_runs_are_listed_newest_first_with_what_they_did(tmp_path):
     assert list_runs(tracking, limit=1) == [train]
 
 
-def test_a_failed_job_is_a_failed_run_with_the_line_of_its_error(tmp_path):
-    tracking = Tracking("", str(tmp_path))
-
-    with pytest.raises(InputError, match="no such folder"), job_run(tracking, "backfill") as run:
-        run.note_data(rows=7)
-        raise InputError("no such folder", where="history")
+def test_a_failed_job_is_a_failed_run_with_the_line_of_its_error(tracking):
+    with pytest.raises(InputError, match="no such folder"):
+        fail_after_seven_rows(tracking)
 
     (row,) = list_runs(tracking)
     assert (row.status, row.rows) == ("FAILED", 7)
@@ -142,17 +155,14 @@ def test_a_failed_job_is_a_failed_run_with_the_line_of_its_error(tmp_path):
     assert told["serverload.error"] == "history: no such folder"
 
 
-def test_an_interrupted_job_is_a_killed_run(tmp_path):
-    tracking = Tracking("", str(tmp_path))
-
+def test_an_interrupted_job_is_a_killed_run(tracking):
     with pytest.raises(KeyboardInterrupt), job_run(tracking, "train"):
         raise KeyboardInterrupt
 
     assert list_runs(tracking)[0].status == "KILLED"
 
 
-def test_runs_are_compared_name_by_name(tmp_path):
-    tracking = Tracking("", str(tmp_path))
+def test_runs_are_compared_name_by_name(tracking):
     for depth in (8, 10):
         with job_run(tracking, "train", {"depth": depth}) as run:
             run.note_metrics({"h48_log_loss": depth / 100})
@@ -165,8 +175,6 @@ def test_runs_are_compared_name_by_name(tmp_path):
     assert told["status"] == ("FINISHED", "FINISHED")
 
 
-def test_an_unknown_run_is_one_line(tmp_path):
-    tracking = Tracking("", str(tmp_path))
-
+def test_an_unknown_run_is_one_line(tracking):
     with pytest.raises(ModelError, match="no run begins with 'zzzz'"):
         compare_runs(tracking, ["zzzz"])

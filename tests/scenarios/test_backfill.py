@@ -75,8 +75,8 @@ def slow_peaks(history: Path) -> dict[tuple[str, int], tuple[int, int, int]]:
         for line in file.read_bytes().split(b"\n"):
             event = parse_line(line, rules)
             if isinstance(event, Event):
-                window = event.time_micros // 300_000_000
-                sums[event.server_ip, window] = sums.get((event.server_ip, window), 0) + event.micros[0]
+                window = event.time // 300_000_000
+                sums[event.server_ip, window] = sums.get((event.server_ip, window), 0) + event.measures[0]
                 sessions[event.server_ip, window // 12] = sessions.get((event.server_ip, window // 12), 0) + 1
     peaks: dict[tuple[str, int], tuple[int, int, int]] = {}
     for (server, window), load in sorted(sums.items()):
@@ -89,7 +89,12 @@ def slow_peaks(history: Path) -> dict[tuple[str, int], tuple[int, int, int]]:
 def test_a_rerun_by_any_path_adds_nothing(filled: DeltaTables, history: Path) -> None:
     before = filled.version("load_windows")
 
-    for path in (str(history), f"{history}/2016/*/*.csv", str(next(history.rglob("*.csv"))), f"{history}/../{history.name}"):
+    for path in (
+        str(history),
+        f"{history}/2016/*/*.csv",
+        str(next(history.rglob("*.csv"))),
+        f"{history}/../{history.name}",
+    ):
         assert backfill(filled, SETTINGS.ingest, [path], Silent()).files == 0
 
     assert filled.version("load_windows") == before
@@ -105,7 +110,9 @@ def test_a_new_file_with_an_old_time_adds_only_itself(filled: DeltaTables, histo
     Advance(filled, SETTINGS).run()
 
     assert (result.files, result.counts.accepted) == (1, 3)
-    (hour,) = run_sql(filled.home, "select peak_load, sessions from hourly_load where server_ip = '10.8.8.8'").to_pylist()
+    (hour,) = run_sql(
+        filled.home, "select peak_load, sessions from hourly_load where server_ip = '10.8.8.8'"
+    ).to_pylist()
     assert hour == {"peak_load": 211.5, "sessions": 3}
 
 

@@ -1,13 +1,11 @@
 """The Spark frames hold what the pure functions say, server by server."""
 
-import os
-import sys
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from serverload.contracts.feature_columns import PEAKS
@@ -31,20 +29,6 @@ SERVERS = {
     "fe80::5": range(1501, OPEN - START),  # born after the newest closed hour
 }
 SILENT = set(range(1300, 1320))
-
-
-@pytest.fixture(scope="module")
-def spark() -> SparkSession:
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    local = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.session.timeZone": "UTC",
-    }
-    return SparkSession.builder.master("local[2]").config(map=local).getOrCreate()
 
 
 def observed(server_ip: str) -> tuple[np.ndarray, np.ndarray]:

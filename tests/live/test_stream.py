@@ -1,0 +1,134 @@
+"""The live path on a real broker: the same events by replay and stream as by backfill, and forecasts on top."""
+
+import threading
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from batch.backfill import backfill
+from batch.features import update_features
+from batch.train import train
+from producers.faults import FaultRates
+from producers.pace import WallClock
+from producers.replay import ReplayOptions, replay
+from producers.senders import KafkaSender
+from producers.synthetic import generate_history
+from serverload.advance import Advance
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import Settings, load_settings
+from serverload.contracts.tables import TABLES
+from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.table_reader import run_sql
+from streaming.stream import Stream, StreamResult
+
+DAYS = 12
+
+
+def settings_for(home: Path, topic: str) -> Settings:
+    small = {"test_days": 2, "trees": 5, "depth": 4, "training_horizons": "1,48"}
+    return load_settings(flags={"home": str(home), "stream": {"topic": topic}, "model": small})
+
+
+def drained(tables: DeltaTables, settings: Settings, bootstrap: str) -> StreamResult:
+    registry = ModelRegistry("", settings.model.name, settings.home)
+    return Stream(tables, settings, registry, Silent()).run(bootstrap, available_now=True, stop=threading.Event())
+
+
+def sent(paths: list[str], bootstrap: str, topic: str, positions: Path, faults: FaultRates) -> int:
+    sender = KafkaSender(bootstrap, topic)
+    try:
+        return replay(paths, sender, ReplayOptions(None, faults), WallClock(), positions=positions).sent
+    finally:
+        sender.close()
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Daily files, oldest first."""
+    folder = tmp_path_factory.mktemp("history")
+    made = generate_history(folder, servers=5, days=DAYS, start=date(2016, 2, 20), seed=11, dirty=0.03)
+    return list(made.files)
+
+
+def sorted_rows(frame: DataFrame) -> list[tuple[object, ...]]:
+    return sorted(tuple(row) for row in frame.collect())
+
+
+def test_stream_and_backfill_make_the_same_hours(
+    spark: SparkSession, kafka, history: list[Path], tmp_path: Path
+) -> None:
+    topic = kafka.topic(3)
+    live = settings_for(tmp_path / "live", topic)
+    by_batch, by_stream = DeltaTables(spark, str(tmp_path / "batch")), DeltaTables(spark, live.home)
+    faults = FaultRates(late=0.1, shuffle=0.3, seed=5)
+    sent([str(file) for file in history[:4]], kafka.bootstrap, topic, tmp_path, faults)
+
+    done = drained(by_stream, live, kafka.bootstrap)
+    backfill(by_batch, live.ingest, [str(file) for file in history[:4]], Silent())
+    Advance(by_batch, live).run()
+
+    assert sorted_rows(by_stream.read("hourly_load")) == sorted_rows(by_batch.read("hourly_load"))
+    assert sorted_rows(by_stream.read("servers")) == sorted_rows(by_batch.read("servers"))
+    assert done.advanced.waits_for_model
+    assert drained(by_stream, live, kafka.bootstrap).counts.read == 0
+
+
+def test_live_days_after_a_trained_history_are_forecast_and_matured(
+    spark: SparkSession, kafka, history: list[Path], tmp_path: Path
+) -> None:
+    topic = kafka.topic(2)
+    settings = settings_for(tmp_path / "home", topic)
+    tables = DeltaTables(spark, settings.home)
+    backfill(tables, settings.ingest, [str(file) for file in history[:-1]], Silent())
+    Advance(tables, settings).run()
+    update_features(tables, settings, Silent())
+    train(tables, settings, ModelRegistry("", settings.model.name, settings.home), Silent())
+    first = drained(tables, settings, kafka.bootstrap)
+    sent([str(history[-1])], kafka.bootstrap, topic, tmp_path, FaultRates())
+
+    second = drained(tables, settings, kafka.bootstrap)
+
+    assert len(first.issued) == 1
+    assert len(second.issued) == settings.forecast.catch_up_hours
+    facts = run_sql(
+        settings.home,
+        "select count(*) as forecasts, count(distinct (server_ip, issued_hour, horizon_hours, revision)) as keys,"
+        " max(abs(probability_low + probability_medium + probability_high - 1)) as off,"
+        " count(distinct horizon_hours) as horizons from forecasts",
+    ).to_pylist()[0]
+    assert facts["forecasts"] == facts["keys"] > 0
+    assert facts["off"] < 1e-9
+    assert facts["horizons"] == 48
+    outcomes = run_sql(
+        settings.home, "select count(*) as n, count(distinct target_hour) as hours from forecast_outcomes"
+    )
+    assert outcomes.to_pylist()[0]["n"] > 0
+    again = Advance(tables, settings).run(ModelRegistry("", settings.model.name, settings.home).champion)
+    assert again.issued == ()
+    assert_scored_rows_equal_the_features_table(tables, settings)
+
+
+def assert_scored_rows_equal_the_features_table(tables: DeltaTables, settings: Settings) -> None:
+    """The features that a closing scored are, bit for bit, the rows that the batch builds later."""
+    update_features(tables, settings, Silent())
+    hourly, servers = tables.read("hourly_load"), tables.read("servers")
+    newest = hourly.agg(F.max(F.unix_seconds("hour"))).collect()[0][0] // 3600
+    origin = newest - 60
+    live = forecast_feature_frame(
+        hourly, servers, fleet_hours(hourly), origin=origin, horizons=(1, 48),
+        retire_after_hours=settings.time.retire_after_hours,
+    )  # fmt: skip
+    names = [name for name in TABLES["features"].column_names if name != "label"]
+    matured = tables.read("features").select(*names)
+    missed = matured.join(
+        live.select("server_ip", "target_hour", "horizon_hours"),
+        ["server_ip", "target_hour", "horizon_hours"],
+        "left_semi",
+    )
+    assert missed.count() > 0
+    assert missed.exceptAll(live.select(*names)).isEmpty()
