@@ -153,7 +153,7 @@ def _memory() -> Check:
 def _broker(home: str) -> Check:
     """Tell of the home's broker; that none runs is nothing bad."""
     if bootstrap_for(home) is None:
-        return Check("broker", True, "not running (start it with `serverload broker`, or use your own)")
+        return Check("broker", True, "not running (start it with `serverload broker start`, or use your own)")
     status = EmbeddedBroker().status(home)
     found = f"{status.bootstrap}, process {status.pid}"
     if status.topics is None:

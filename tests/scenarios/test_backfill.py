@@ -42,7 +42,8 @@ def test_every_line_is_accepted_or_refused(filled: DeltaTables) -> None:
     (row,) = run_sql(
         filled.home,
         "select sum(read) as read, sum(accepted) as accepted, sum(rejected) as rejected, sum(skipped) as skipped,"
-        " (select sum(sessions) from load_windows) as sessions, (select count(*) from rejects) as refused from ingest_log",
+        " (select sum(sessions) from load_windows) as sessions, (select count(*) from rejects) as refused"
+        " from ingest_log",
     ).to_pylist()
 
     assert row["read"] == row["accepted"] + row["rejected"] + row["skipped"]
