@@ -8,6 +8,7 @@ from producers.topics import (
     ANSWER_MS,
     MAX_MESSAGE_BYTES,
     SOURCE_HEADER,
+    UNREACHED_HINT,
     Destination,
     broker_error,
     broker_errors,
@@ -28,6 +29,7 @@ _KAFKA_PYTHON = {
     "allow_auto_create_topics": False,
     "metrics_enabled": False,
     "bootstrap_timeout_ms": ANSWER_MS,
+    "reconnect_backoff_max_ms": 1000,  # the default, 30 s, sleeps through the return of a broker
 }
 _LIBRDKAFKA = {
     "enable.idempotence": True,
@@ -119,8 +121,9 @@ class KafkaSender:
 
     def close(self) -> None:
         """Let go of the connection; what was not flushed is given up, so that nothing is sent behind our back."""
-        if self._travelling:
-            self._producer._sender.force_close()  # its close() flushes first, and leaves a thread that goes on trying
+        if self._travelling:  # kafka-python's close() would wait for them, and leave a thread that goes on trying
+            self._producer._sender.force_close()
+            self._producer._accumulator.abort_incomplete_batches()
         with suppress(self._kafka_error):
             self._producer.close(timeout=5)
 
@@ -179,7 +182,7 @@ class ConfluentSender:
         left = self._producer.flush(self._seconds + 10)
         if self._failure or left:
             what = self._failure or f"{left} messages without an answer"
-            raise BrokerError(what, where=f"broker at {self._bootstrap}")
+            raise BrokerError(what, where=f"broker at {self._bootstrap}", hint=UNREACHED_HINT)
         return dict(self._next_offsets)
 
     def sent_since(self, offsets: Mapping[int, int], run: str) -> set[int]:

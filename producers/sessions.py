@@ -34,7 +34,7 @@ def sessions(day: FleetDay, sessions_per_hour: float, random: np.random.Generato
     peak_window = (np.arange(peak.size), random.integers(0, WINDOWS_PER_HOUR, peak.size))
     active = random.random(shape) < window_share
     active[peak_window] = True
-    window_units = np.minimum(random.uniform(0.2, 0.97, shape) * peak[:, None], peak[:, None] - 1).astype(np.int64)
+    window_units = np.floor(random.uniform(0.2, 0.97, shape) * peak[:, None]).astype(np.int64)
     window_units[peak_window] = peak
     count = 1 + random.poisson(extra_sessions, shape)
     cell, window = np.nonzero(active)

@@ -12,6 +12,7 @@ from serverload.contracts.errors import BrokerError
 SOURCE_HEADER = "serverload-source"
 """Header of each replayed message: `<run>:<sequence number>`."""
 
+UNREACHED_HINT = "start it with `serverload broker start` or check [stream] bootstrap"
 MAX_MESSAGE_BYTES = 16 << 20
 ANSWER_MS = 10_000
 SETTLE_SECONDS = 0.5
@@ -45,8 +46,7 @@ def broker_error(bootstrap: str, error: Exception) -> BrokerError:
     from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
     if isinstance(error, KafkaTimeoutError | KafkaConnectionError | OSError):
-        hint = "start it with `serverload broker start` or check [stream] bootstrap"
-        return BrokerError("does not answer", where=f"broker at {bootstrap}", hint=hint)
+        return BrokerError("does not answer", where=f"broker at {bootstrap}", hint=UNREACHED_HINT)
     return BrokerError(str(error), where=f"broker at {bootstrap}")
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 from serverload.contracts.errors import InputError
@@ -27,8 +28,12 @@ def show_plain(rows: Sequence[Mapping[str, object]], format: str) -> None:
     for name in rows[0] if rows else ():
         entries = [row[name] for row in rows]
         kinds = {type(entry) for entry in entries if entry is not None}
-        columns[name] = entries if len(kinds) <= 1 else [None if entry is None else str(entry) for entry in entries]
+        columns[name] = entries if len(kinds) <= 1 else [None if entry is None else _told(entry) for entry in entries]
     show(pa.table(columns), format)
+
+
+def _told(entry: object) -> str:
+    return f"{entry.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(entry, datetime) else str(entry)
 
 
 def checked_format(format: str) -> Literal["table", "csv", "json"]:

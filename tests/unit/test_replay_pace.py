@@ -38,6 +38,11 @@ def test_lines_behind_the_newest_go_at_once_and_do_not_turn_the_time_back():
     assert pauses(1, 10 * SECOND, 13 * SECOND, 11 * SECOND, 12 * SECOND, 14 * SECOND) == [0, 3, 0, 0, 1]
 
 
+def test_a_line_from_long_ago_does_not_make_the_next_one_look_like_the_end_of_a_silence():
+    day = 24 * HOUR
+    assert pauses(1, 10 * day, 0, 10 * day + HOUR) == [0, 0, 3600]
+
+
 def test_without_a_speed_there_is_no_pause():
     assert pauses(None, 0, HOUR, 1000 * HOUR) == [0, 0, 0]
 

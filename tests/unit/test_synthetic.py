@@ -4,14 +4,18 @@ import hashlib
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from producers.fleet import fleet
+from producers.load_model import LoadModel
 from producers.synthetic import GeneratedHistory, generate_history
+from producers.truth import Truth
 from serverload.contracts.errors import InputError
 from serverload.contracts.lines import FIELDS_16
 
@@ -115,8 +119,10 @@ def test_probabilities_are_distributions_and_missing_hours_have_none(truth):
     assert known.select((pl.min_horizontal(PROBABILITIES) >= 0).all()).item()
 
 
-def test_hours_are_observed_idle_missing_or_absent_by_their_definition(clean, truth):
-    events = {(ip, hour) for ip, hour in csv_hours(clean).select("server_ip", "hour").iter_rows()}
+def test_hours_are_observed_idle_missing_or_absent_by_their_definition(tmp_path):
+    history = generated(tmp_path, servers=60, days=40, sessions_per_hour=1)
+    truth = pl.read_parquet(history.truth)
+    events = set(csv_hours(history).select("server_ip", "hour").iter_rows())
     busy_hours = {hour for _, hour in events}
     by_server: dict[str, list[float]] = {}
     for ip, hour in events:
@@ -129,8 +135,10 @@ def test_hours_are_observed_idle_missing_or_absent_by_their_definition(clean, tr
             if min(seen) <= number and any(number - 168 <= other <= number for other in seen):
                 status = "idle" if hour in busy_hours else "missing"
                 expected[ip, hour] = "observed" if (ip, hour) in events else status
-    told = truth.select("server_ip", "hour", "status").iter_rows()
-    assert {(ip, hour): status for ip, hour, status in told} == expected
+    told = {(ip, hour): status for ip, hour, status in truth.select("server_ip", "hour", "status").iter_rows()}
+    assert told == expected
+    assert set(told.values()) == {"observed", "idle", "missing"}
+    assert any(max(seen) + 168 < begin[-1].timestamp() / 3600 for seen in by_server.values()), "none has retired"
 
 
 @pytest.mark.parametrize("noise", ["low", "high"])
@@ -144,6 +152,25 @@ def test_classes_come_as_often_as_the_truth_says(tmp_path, noise):
         bins = hits.group_by(tenth).agg(pl.col("hit", "p").mean(), pl.len().alias("hours"))
         assert abs(hits["hit"].mean() - hits["p"].mean()) < 0.004
         assert bins.filter(pl.col("hours") > 1500).select((pl.col("hit") - pl.col("p")).abs().max()).item() < 0.03
+
+
+def test_the_truth_knows_the_drift_of_48_hours_before_and_nothing_newer():
+    """With a drift of 2.0 and noise of 0.3, what is left unknown is sqrt(0.09 + 4 x (1 - 0.8^4)) = 1.5658."""
+    drifting = fleet(300, 3, "medium")
+    stable = np.array(drifting.kind_names) == "stable"
+    drifting = replace(drifting, drift_sd=np.full(300, 2.0))
+    surprises, days = [], list(LoadModel(drifting, START, seed=3).days(120))
+    for day in days:
+        observed = day.observed & stable[:, None]
+        surprises.append(np.log(day.peak_units[observed] / 1000) - day.foreseen_log_load[observed])
+    surprise = np.concatenate(surprises)
+    assert surprise.std() == pytest.approx(1.5658, rel=0.01)
+    assert abs(surprise.mean()) < 0.03
+    truth, low = Truth(drifting, 100, 500), np.log(100.0005)
+    rows = pl.from_arrow(truth.rows(days[0])).filter(server_ip=drifting.server_ips[0])
+    expected = 0.5 * math.erfc((days[0].foreseen_log_load[0, 5] - low) / 1.5658 / math.sqrt(2))
+    assert stable[0]
+    assert rows["probability_low"][5] == pytest.approx(expected, rel=1e-3)
 
 
 def test_all_classes_are_common(truth):
