@@ -28,7 +28,12 @@ def test_lines_of_overlapping_files_come_in_the_order_of_their_times(tmp_path):
 
 
 def test_equal_times_go_by_path(tmp_path):
-    assert merged(tmp_path, b="b1@06-01T01:00:00 b2@06-01T01:00:00", a="a1@06-01T01:00:00") == ["a1", "b1", "b2"]
+    assert merged(
+        tmp_path,
+        b="b1@06-01T01:00:00 b2@06-01T01:00:00 b3@06-01T02:00:00",
+        a="a1@06-01T01:00:00",
+        aa="aa1@06-01T02:00:00",
+    ) == ["a1", "b1", "b2", "aa1", "b3"]
 
 
 def test_the_order_within_a_file_is_the_files(tmp_path):

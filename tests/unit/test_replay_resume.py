@@ -50,7 +50,7 @@ lives = st.tuples(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(lives, max_size=5), st.sampled_from([FaultRates(), FAULTS]))
 def test_however_often_it_is_killed_or_stopped_each_message_is_there_once(tmp_path_factory, lives, faults):
     """What travels at a death arrives or is lost, one by one; other programs write to the topic in between."""
@@ -95,7 +95,7 @@ def test_a_start_after_a_stop_that_is_killed_at_once_is_read_back_too(tmp_path):
     assert Counter(topic.texts) == Counter(whole(tmp_path, paths))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 25), max_size=4), st.sampled_from([0.0, 0.1]))
 def test_stopped_anywhere_it_goes_on_in_order(tmp_path_factory, stops, tick):
     folder = tmp_path_factory.mktemp("stopped")
