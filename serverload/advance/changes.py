@@ -1,16 +1,19 @@
 """Which hours of `hourly_load` may have changed between two of its versions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 
+from serverload.steps.peaks import hour_number_of
+from serverload.store.delta_log import Commit
 from serverload.store.delta_tables import DeltaTables
+
+CHANGED_HOURS_NOTE = "changed_hours"
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Hours (numbers, ascending) in rewritten files, so a few too many; `everything` where the log is gone."""
+    """Hours (numbers, ascending), a few too many after a backfill; `everything` where the log is gone."""
 
     hours: tuple[int, ...] = ()
     everything: bool = False
@@ -21,18 +24,24 @@ class Changes:
 
 
 def hour_changes(tables: DeltaTables, since: int | None, version: int) -> Changes:
-    """The hours in files that commits after `since`, up to `version`, have written."""
+    """The hours that commits after `since`, up to `version`, have changed: as noted, or all of the files written."""
     if since is None or since > version:
         return Changes(everything=True)
     commits = [tables.log("hourly_load").commit(number) for number in range(since + 1, version + 1)]
     if any(commit is None for commit in commits):
         return Changes(everything=True)
-    files = [file.path for commit in commits if commit for file in commit.files]
-    return Changes(_hours_in(tables, files)) if files else Changes()
+    hours: set[int] = set()
+    for commit in commits:
+        if commit and commit.files:
+            hours.update(commit.note.get(CHANGED_HOURS_NOTE) or _hours_written(tables, commit))
+    return Changes(tuple(sorted(hours)))
 
 
-def _hours_in(tables: DeltaTables, files: Sequence[str]) -> tuple[int, ...]:
-    """One number an hour: bounded by the time that the files span."""
-    hours = tables.read_files("hourly_load", list(files))
-    rows = hours.select(F.floor(F.unix_seconds("hour") / 3600).alias("hour")).distinct().collect()
-    return tuple(sorted(row["hour"] for row in rows))
+def _hours_written(tables: DeltaTables, commit: Commit) -> list[int]:
+    return distinct_hours(tables.read_files("hourly_load", [file.path for file in commit.files]))
+
+
+def distinct_hours(hourly: DataFrame) -> list[int]:
+    """The hours of rows of `hourly_load`, ascending. One number an hour: bounded by the time that the rows span."""
+    rows = hourly.select(hour_number_of("hour").alias("hour")).distinct().collect()
+    return sorted(row["hour"] for row in rows)

@@ -48,11 +48,10 @@ def due_origins(issued: int | None, closed: int, catch_up_hours: int) -> list[in
 
 
 def issue_forecasts(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> None:
-    """Append the forecasts of each origin in order, one commit each, noting the hour issued and what it is based on."""
+    """Append the forecasts of all origins in one commit, noting the newest of them and what they are based on."""
     version = tables.version("hourly_load")
-    for origin in origins:
-        scored = _scored(tables, model, origin, rules).withColumn("revision", F.lit(0))
-        tables.append("forecasts", scored, note={ISSUED_NOTE: origin, HOURLY_NOTE: version})
+    note = {ISSUED_NOTE: max(origins), HOURLY_NOTE: version}
+    tables.append("forecasts", _scored(tables, model, origins, rules), note=note)
 
 
 def issued_hour(tables: DeltaTables) -> int | None:
@@ -66,7 +65,7 @@ def issued_hour(tables: DeltaTables) -> int | None:
 
 def revise_forecasts(tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules, version: int) -> None:
     """Append again, one revision higher, the forecasts of the newest issued hour that the tables now say otherwise."""
-    scored = _scored(tables, model, origin, rules).drop("revision")
+    scored = _scored(tables, model, [origin], rules).drop("revision")
     issued = _newest_revisions(tables, origin)
     changed = scored.join(issued, ["server_ip", "horizon_hours"], "left").where(
         F.col("issued_revision").isNull()
@@ -93,23 +92,22 @@ def needs_revision(changes: Changes, origin: int) -> bool:
     return changes.up_to(origin)
 
 
-def _scored(tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules) -> DataFrame:
-    start = hour_start(origin - lookback_hours(max(rules.horizons), rules.retire_after_hours))
+def _scored(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> DataFrame:
+    start = hour_start(min(origins) - lookback_hours(max(rules.horizons), rules.retire_after_hours))
     hourly = tables.read("hourly_load").where(
-        (F.col("month") >= f"{start:%Y-%m}") & F.col("hour").between(F.lit(start), F.lit(hour_start(origin)))
+        (F.col("month") >= f"{start:%Y-%m}") & F.col("hour").between(F.lit(start), F.lit(hour_start(max(origins))))
     )
     features = forecast_feature_frame(
         hourly,
         tables.read("servers"),
         fleet_hours(hourly),
-        origin=origin,
+        origins=origins,
         horizons=rules.horizons,
         retire_after_hours=rules.retire_after_hours,
     )
     return forecast_rows(
         features,
         model.pipeline(),
-        issued_hour=hour_start(origin),
         model_name=model.name,
         model_version=model.version,
         revision=0,

@@ -1,8 +1,12 @@
 """Bring `hourly_load` and `servers` up to date with `load_windows`, writing only what differs."""
 
+from typing import Any
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from serverload.advance.changes import CHANGED_HOURS_NOTE, distinct_hours
+from serverload.contracts.instants import hour_start
 from serverload.contracts.tables import TABLES
 from serverload.steps.peaks import hour_of, hourly_peaks
 from serverload.steps.servers import known_servers
@@ -45,7 +49,7 @@ def _commits_since(tables: DeltaTables, noted: int | None, version: int) -> list
     return None if any(commit is None for commit in commits) else [commit for commit in commits if commit]
 
 
-def _replace_months(tables: DeltaTables, months: list[str] | None, note: dict[str, int]) -> None:
+def _replace_months(tables: DeltaTables, months: list[str] | None, note: dict[str, Any]) -> None:
     windows = tables.read("load_windows")
     _refresh_servers(tables, windows if months is None else windows.where(F.col("month").isin(months)))
     if months is None:
@@ -56,26 +60,28 @@ def _replace_months(tables: DeltaTables, months: list[str] | None, note: dict[st
     tables.replace("hourly_load", hours, f"month IN ({listed})", note)
 
 
-def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, int]) -> None:
+def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, Any]) -> None:
     new_rows = new_rows.persist()
     try:
         _refresh_servers(tables, new_rows)
         touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct().persist()
         differing = _differing_hours(tables, touched).persist()
-        bounds = differing.agg(
-            F.min("month"), F.max("month"), F.min("hour").cast("string"), F.max("hour").cast("string")
-        )
-        first_month, last_month, first_hour, last_hour = bounds.collect()[0]
-        pruning = (
-            f"old.month BETWEEN '{first_month}' AND '{last_month}' "
-            f"AND old.hour BETWEEN TIMESTAMP '{first_hour}' AND TIMESTAMP '{last_hour}'"
-        )
-        if first_month is not None:
-            tables.merge("hourly_load", differing, pruning, note)
+        hours = distinct_hours(differing)
+        if hours:
+            tables.merge("hourly_load", differing, _between(hours[0], hours[-1]), {**note, CHANGED_HOURS_NOTE: hours})
         touched.unpersist()
         differing.unpersist()
     finally:
         new_rows.unpersist()
+
+
+def _between(first: int, last: int) -> str:
+    """SQL that bounds the months and hours that a merge looks at."""
+    start, end = hour_start(first), hour_start(last)
+    return (
+        f"old.month BETWEEN '{start:%Y-%m}' AND '{end:%Y-%m}' AND "
+        f"old.hour BETWEEN TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}' AND TIMESTAMP '{end:%Y-%m-%d %H:%M:%S}'"
+    )
 
 
 def _differing_hours(tables: DeltaTables, touched: DataFrame) -> DataFrame:

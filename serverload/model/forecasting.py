@@ -43,27 +43,24 @@ def forecast_rows(
     features: DataFrame,
     model: PipelineModel,
     *,
-    issued_hour: datetime | Column,
     model_name: str,
     model_version: str,
     revision: int | Column,
-    issued_at: datetime | Column,
+    issued_at: datetime,
 ) -> DataFrame:
     """Rows of `forecasts` for features as `forecast_feature_frame` gives them; one row out for each row in.
 
     Times are aware. The class is the most probable one, the lower of equals; the probabilities add up to 1.
     """
-    given = {
-        "issued_hour": issued_hour,
-        "model_name": model_name,
-        "model_version": model_version,
-        "revision": revision,
-        "issued_at": issued_at,
-    }
-    rows = scored_rows(features, model).withColumns({name: _column(entry) for name, entry in given.items()})
+    issued = sf.timestamp_seconds(sf.unix_seconds("target_hour") - sf.col("horizon_hours") * 3600)
+    rows = scored_rows(features, model).withColumns(
+        {
+            "issued_hour": issued,
+            "model_name": sf.lit(model_name),
+            "model_version": sf.lit(model_version),
+            "revision": sf.lit(revision),
+            "issued_at": sf.lit(issued_at),
+        }
+    )
     dated = rows.withColumn("target_date", sf.to_date("target_hour"))
     return dated.select(*TABLES["forecasts"].column_names)
-
-
-def _column(entry: datetime | str | int | Column) -> Column:
-    return entry if isinstance(entry, Column) else sf.lit(entry)

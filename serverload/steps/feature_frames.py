@@ -17,6 +17,7 @@ from serverload.contracts.tables import Column as TableColumn
 from serverload.steps.features import feature_rows, forecast_pairs, lookback_hours, training_pairs
 from serverload.steps.hours import FleetHours, ServerHours, server_hours
 from serverload.steps.labels import workload_class
+from serverload.steps.peaks import hour_number_of
 
 _SECONDS_PER_HOUR = 3600
 _ARROW_TYPES = {
@@ -49,7 +50,7 @@ def fleet_hours(hourly: DataFrame) -> FleetHours:
     Bounded by time and not by servers: a row an hour on the way, 65,700 in seven and a half years, then a bit.
     Give it at least the hours that the features will read: an hour it does not hold is taken for missing.
     """
-    distinct = hourly.select(_hour_number("hour").alias("hour")).distinct().toArrow()
+    distinct = hourly.select(hour_number_of("hour").alias("hour")).distinct().toArrow()
     return FleetHours.of(distinct["hour"].to_numpy())
 
 
@@ -90,37 +91,34 @@ def forecast_feature_frame(
     servers: DataFrame,
     fleet: FleetHours,
     *,
-    origin: int,
+    origins: Sequence[int],
     horizons: Sequence[int],
     retire_after_hours: int,
 ) -> DataFrame:
-    """Features of the forecasts to issue when hour `origin` has closed; columns as table `features`, no label.
+    """Features of the forecasts to issue when the hours `origins` have closed; columns as `features`, no label.
 
-    Every server with an observed hour among the last `retire_after_hours`, the origin included, at each horizon.
+    Per origin, every server with an observed hour among the last `retire_after_hours`, the origin included, at
+    each horizon; no row depends on the other origins.
     """
-    targets, ahead = forecast_pairs(origin, horizons)
-    grid_start = int(targets.min()) - lookback_hours(max(horizons), retire_after_hours)
+    grid_start = min(origins) + min(horizons) - lookback_hours(max(horizons), retire_after_hours)
 
     def due(server: ServerHours) -> Iterator[pl.DataFrame]:
-        if server.awaits_forecast:
-            yield feature_rows(server, targets, ahead)
+        awaiting = [origin for origin in origins if server.awaits_forecast(origin)]
+        if awaiting:
+            yield feature_rows(server, *forecast_pairs(awaiting, horizons))
 
-    by_server = _per_server(due, _FORECAST_COLUMNS, fleet, grid_start, origin, retire_after_hours)
+    by_server = _per_server(due, _FORECAST_COLUMNS, fleet, grid_start, max(origins), retire_after_hours)
     ddl = ", ".join(f"`{column.name}` {column.type}" for column in _FORECAST_COLUMNS)
-    return _by_server(hourly, servers, grid_start, origin).applyInArrow(by_server, ddl)
+    return _by_server(hourly, servers, grid_start, max(origins)).applyInArrow(by_server, ddl)
 
 
 def _by_server(hourly: DataFrame, servers: DataFrame, first: int, last: int) -> GroupedData:
     """The hours of a range with their server's first hour beside them; pruned by month and by hour."""
     in_months = sf.col("month").between(f"{hour_start(first):%Y-%m}", f"{hour_start(last):%Y-%m}")
     in_hours = sf.col("hour").between(_timestamp(first), _timestamp(last))
-    hours = hourly.where(in_months & in_hours).select("server_ip", _hour_number("hour").alias("hour"), *PEAKS)
-    first_hours = servers.select("server_ip", _hour_number("first_hour").alias("first_hour"))
+    hours = hourly.where(in_months & in_hours).select("server_ip", hour_number_of("hour").alias("hour"), *PEAKS)
+    first_hours = servers.select("server_ip", hour_number_of("first_hour").alias("first_hour"))
     return hours.join(first_hours, "server_ip", "left").groupBy("server_ip")
-
-
-def _hour_number(time: str) -> Column:
-    return sf.floor(sf.unix_seconds(time) / _SECONDS_PER_HOUR)
 
 
 def _timestamp(hour: int) -> Column:

@@ -75,10 +75,10 @@ def training_pairs(
     return targets, np.repeat(np.asarray(horizons, dtype=np.int64), sizes)
 
 
-def forecast_pairs(origin: int, horizons: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Target hours and horizons of the forecasts issued at an origin."""
-    ahead = np.asarray(horizons, dtype=np.int64)
-    return origin + ahead, ahead
+def forecast_pairs(origins: Sequence[int], horizons: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Target hours and horizons of the forecasts issued at some origins, origin by origin."""
+    ahead = np.tile(np.asarray(horizons, dtype=np.int64), len(origins))
+    return np.repeat(np.asarray(origins, dtype=np.int64), len(horizons)) + ahead, ahead
 
 
 def _check_reach(server: ServerHours, target_hours: NDArray[np.int64], horizons: NDArray[np.int64]) -> None:

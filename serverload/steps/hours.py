@@ -76,10 +76,11 @@ class ServerHours:
         counting: NDArray[np.bool_] = (self.states == HourState.OBSERVED) | (self.states == HourState.IDLE)
         return counting
 
-    @property
-    def awaits_forecast(self) -> bool:
-        """Whether any of the last `retire_after_hours` hours, the grid's last one included, is observed."""
-        return bool((self.states[-self.retire_after_hours :] == HourState.OBSERVED).any())
+    def awaits_forecast(self, origin: int) -> bool:
+        """Whether any of the last `retire_after_hours` hours up to and including `origin` is observed."""
+        end = max(0, origin + 1 - self.grid_start)
+        recent = self.states[max(0, end - self.retire_after_hours) : end]
+        return bool((recent == HourState.OBSERVED).any())
 
 
 def server_hours(

@@ -14,6 +14,11 @@ def hour_of(time: str) -> Column:
     return F.timestamp_seconds(F.floor(F.unix_timestamp(time) / 3600) * 3600)
 
 
+def hour_number_of(time: str) -> Column:
+    """The hour that a timestamp column lies in, as whole hours since 1970."""
+    return F.floor(F.unix_seconds(time) / 3600)
+
+
 def month_of(time: str) -> Column:
     """UTC month of a timestamp column as YYYY-MM, the partition value."""
     return F.date_format(time, "yyyy-MM")

@@ -120,7 +120,7 @@ def assert_scored_rows_equal_the_features_table(tables: DeltaTables, settings: S
     newest = hourly.agg(F.max(F.unix_seconds("hour"))).collect()[0][0] // 3600
     origin = newest - 60
     live = forecast_feature_frame(
-        hourly, servers, fleet_hours(hourly), origin=origin, horizons=(1, 48),
+        hourly, servers, fleet_hours(hourly), origins=[origin], horizons=(1, 48),
         retire_after_hours=settings.time.retire_after_hours,
     )  # fmt: skip
     names = [name for name in TABLES["features"].column_names if name != "label"]

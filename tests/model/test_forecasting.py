@@ -39,7 +39,6 @@ def forecasts(spark, fitted):
     return forecast_rows(
         drawn_features(spark, rows),
         fitted,
-        issued_hour=ISSUED,
         model_name="serverload-forecast",
         model_version="7",
         revision=0,
@@ -100,7 +99,6 @@ def test_a_revision_can_differ_by_row(spark, fitted):
     made = forecast_rows(
         rows,
         fitted,
-        issued_hour=sf.col("target_hour") - sf.make_dt_interval(sf.lit(0), sf.col("horizon_hours")),
         model_name="m",
         model_version="1",
         revision=sf.when(sf.col("server_ip") == "10.0.0.2", 3).otherwise(0),

@@ -133,7 +133,7 @@ def test_lags_step_over_month_and_year_ends(target, lag_1h, same_hour_1w):
 
 def test_an_unseen_server_gets_its_calendar_and_nulls():
     origin = MIDNIGHT - 1
-    rows = feature_rows(unseen_server(origin, 168), *forecast_pairs(origin, (1, 48)))
+    rows = feature_rows(unseen_server(origin, 168), *forecast_pairs([origin], (1, 48)))
     assert rows["target_hour"].to_list() == [datetime(2016, 6, 1, tzinfo=UTC), datetime(2016, 6, 2, 23, tzinfo=UTC)]
     assert rows["is_business_hour"].to_list() == [False, False]
     assert all(rows[column.name].null_count() == 2 for column in NULLABLE_FEATURES)
@@ -143,7 +143,7 @@ def test_an_unseen_server_gets_its_calendar_and_nulls():
 def test_columns_and_types_are_the_contract_with_or_without_rows():
     expected = {"target_hour": pl.Datetime("us", "UTC")} | {f.name: DTYPES[f.type] for f in FEATURES}
     server = server_with(range(1000))
-    for pairs in (forecast_pairs(MIDNIGHT + 999, range(1, 49)), training_pairs(server, 0, 0, 0, (1,))):
+    for pairs in (forecast_pairs([MIDNIGHT + 999], range(1, 49)), training_pairs(server, 0, 0, 0, (1,))):
         rows = feature_rows(server, *pairs)
         assert list(rows.schema.items()) == list(expected.items())
         assert rows.height == len(pairs[0])
@@ -166,8 +166,9 @@ def test_retired_hours_are_no_training_targets():
 
 
 def test_forecasts_are_issued_for_each_hour_ahead():
-    targets, horizons = forecast_pairs(1000, (1, 2, 48))
-    assert (targets.tolist(), horizons.tolist()) == ([1001, 1002, 1048], [1, 2, 48])
+    targets, horizons = forecast_pairs([1000, 1001], (1, 2, 48))
+    assert targets.tolist() == [1001, 1002, 1048, 1002, 1003, 1049]
+    assert horizons.tolist() == [1, 2, 48, 1, 2, 48]
 
 
 @pytest.mark.parametrize(

@@ -100,12 +100,12 @@ def test_hours_outside_the_grid_are_left_out():
     ("server", "awaits"), [("#..", True), (".#...", False), ("..#..", True), ("....#", True), ("#....#....", False)]
 )
 def test_a_forecast_is_due_while_one_of_the_last_hours_is_observed(server, awaits):
-    assert drawn(server, "#" * len(server)).awaits_forecast is awaits
+    assert drawn(server + "##", "#" * len(server) + "##").awaits_forecast(len(server) - 1) is awaits
 
 
 def test_an_unseen_server_has_no_hours_and_awaits_no_forecast():
     server = unseen_server(400_000, 168)
-    assert (server.last_hour, server.states.size, server.awaits_forecast) == (400_000, 0, False)
+    assert (server.last_hour, server.states.size, server.awaits_forecast(400_000)) == (400_000, 0, False)
 
 
 def test_fleet_hours_survive_shipping_and_know_nothing_outside():
