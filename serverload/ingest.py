@@ -1,7 +1,8 @@
 """One ingest batch, from tagged rows to its tables: what history and live share."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -49,6 +50,16 @@ def line_rules(settings: IngestSettings, source: str, batch_time: datetime) -> L
     )
 
 
+@contextmanager
+def computed_once(rows: DataFrame) -> Iterator[DataFrame]:
+    """Keep rows, on disk where memory is short, until the block ends."""
+    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
+
+
 def commit_batch(
     tables: DeltaTables,
     tagged: DataFrame,
@@ -58,17 +69,14 @@ def commit_batch(
 ) -> LineCounts:
     """Write a batch's window sums, rejects and, last, its row of `ingest_log`; a repeat adds nothing.
 
-    `tagged` is computed once. `before_log` runs between the data and the log row (the ledger of files).
+    `tagged` is read several times: give it `computed_once`. `before_log` runs between the data and the log row (the
+    ledger of files).
     """
-    tagged = tagged.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        counts = _counts(tagged)
-        if counts.accepted:
-            tables.append("load_windows", _load_windows(tagged, batch), batch.transaction("load_windows"))
-        if counts.rejected:
-            tables.append("rejects", _rejects(tagged, batch), batch.transaction("rejects"))
-    finally:
-        tagged.unpersist()
+    counts = _counts(tagged)
+    if counts.accepted:
+        tables.append("load_windows", _load_windows(tagged, batch), batch.transaction("load_windows"))
+    if counts.rejected:
+        tables.append("rejects", _rejects(tagged, batch), batch.transaction("rejects"))
     before_log()
     log_row = _log_row(tables, batch, counts, lost_offsets)
     tables.append("ingest_log", log_row, batch.transaction("ingest_log"))

@@ -12,7 +12,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from serverload.contracts.errors import StoreError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings, StreamSettings
-from serverload.ingest import LIVE, IngestBatch, commit_batch, line_rules
+from serverload.ingest import LIVE, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts
 from serverload.steps.ingest_rows import TAGGED_DDL, message_lines, tagged_rows
 from serverload.store.delta_tables import DeltaTables
@@ -38,7 +38,9 @@ def started_query(
     tagged = timed.mapInArrow(partial(_tagged_messages, ingest), _TAGGED)
 
     def write(rows: DataFrame, batch_id: int) -> None:
-        committed(_write_batch(tables, rows, checkpoint_id(tables, checkpoint), batch_id))
+        counts = _write_batch(tables, rows, checkpoint_id(tables, checkpoint), batch_id)
+        if counts is not None:
+            committed(counts)
 
     writer = (
         tagged.writeStream.foreachBatch(write).option("checkpointLocation", checkpoint).queryName("serverload-ingest")
@@ -56,16 +58,14 @@ def checkpoint_id(tables: DeltaTables, checkpoint: str) -> str:
     return str(json.loads(text[0])["id"])
 
 
-def _write_batch(tables: DeltaTables, rows: DataFrame, checkpoint: str, batch_id: int) -> LineCounts:
-    rows = rows.persist()
-    try:
-        micros = rows.agg(F.max("batch_micros")).collect()[0][0]
+def _write_batch(tables: DeltaTables, rows: DataFrame, checkpoint: str, batch_id: int) -> LineCounts | None:
+    """Commit one batch; None for one without messages, which has no time either."""
+    with computed_once(rows) as tagged:
+        micros = tagged.agg(F.max("batch_micros")).collect()[0][0]
         if micros is None:
-            return LineCounts()
+            return None
         batch = IngestBatch(LIVE, checkpoint, batch_id, from_micros(micros))
-        return commit_batch(tables, rows.drop("batch_micros"), batch)
-    finally:
-        rows.unpersist()
+        return commit_batch(tables, tagged.drop("batch_micros"), batch)
 
 
 def _tagged_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

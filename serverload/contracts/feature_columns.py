@@ -10,6 +10,8 @@ PEAKS: tuple[str, ...] = ("peak_load", *(f"peak_{column}" for column in MEASURES
 ORIGIN_LAGS: tuple[int, ...] = (0, 1, 2, 3, 4, 7, 12, 19)
 TARGET_LAGS: tuple[int, ...] = (72, 96, 168, 730)
 SAME_HOUR_WEEKS: tuple[int, ...] = (1, 2, 3, 4)
+LEVEL_DAYS: tuple[int, ...] = (1, 3, 7)
+"""How many of the newest days are held against what is usual."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,31 @@ _SAME_HOURS = (
     FeatureColumn("same_hour_min", "DOUBLE", "lowest of the known same hours of the last 4 weeks", True),
     FeatureColumn("same_hour_max", "DOUBLE", "highest of the known same hours of the last 4 weeks", True),
 )
-NULLABLE_FEATURES: tuple[FeatureColumn, ...] = (*_LAGS, *_WEEK_MEANS, *_SAME_HOURS)
+_USUAL = (
+    FeatureColumn(
+        "usual_load",
+        "DOUBLE",
+        "geometric mean peak load of the target's hour of day on the workdays, or weekend days, among the 28 whole"
+        " UTC days before the origin's day; observed hours only",
+        True,
+    ),
+    *(
+        FeatureColumn(
+            f"expected_load_{24 * days}h",
+            "DOUBLE",
+            f"usual_load times how the observed hours of the last {24 * days} h compare with what was usual for them",
+            True,
+        )
+        for days in LEVEL_DAYS
+    ),
+    FeatureColumn(
+        f"spread_{24 * LEVEL_DAYS[-1]}h",
+        "DOUBLE",
+        f"standard deviation of log(load / usual load) over the observed hours of the last {24 * LEVEL_DAYS[-1]} h",
+        True,
+    ),
+)
+NULLABLE_FEATURES: tuple[FeatureColumn, ...] = (*_LAGS, *_WEEK_MEANS, *_SAME_HOURS, *_USUAL)
 _MISSING = tuple(
     FeatureColumn(f"missing_{column.name}", "BOOLEAN", f"{column.name} is null") for column in NULLABLE_FEATURES
 )
@@ -90,5 +116,3 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "full": tuple(column.name for column in FEATURES),
     "article": ARTICLE_FEATURES,
 }
-LOOKBACK_HOURS = 730 + 168
-"""A target needs no hour older than this: its longest lag, and the hours that tell idle from retired."""

@@ -33,8 +33,8 @@ KNOWN_LEVELS: tuple[str, ...] = (
 )
 """What stands in for an unknown load, the best first."""
 
-_PARTS = frozenset(f"mean_7d_{peak}" for peak in PEAKS[1:])
-"""Means of parts of the load: another unit than the load, so 0 stands in for them, and their flag says so."""
+_NOT_LOADS = frozenset(f"mean_7d_{peak}" for peak in PEAKS[1:]) | {"spread_168h"}
+"""In another unit than the load: 0 stands in for them, and their flag says so."""
 
 
 def forest_pipeline(feature_set: str, *, trees: int, depth: int, seed: int) -> Pipeline:
@@ -86,7 +86,7 @@ def input_importances(model: PipelineModel) -> dict[str, float]:
 def _statement(loads: Sequence[str], numbers: Sequence[str]) -> str:
     """SQL that adds the filled loads, and the other inputs as numbers, beside all columns that are there."""
     levels = ", ".join(name for name in KNOWN_LEVELS if name in loads)
-    filled = [f"coalesce({name}, {'0D' if name in _PARTS else levels}) AS filled_{name}" for name in loads]
+    filled = [f"coalesce({name}, {'0D' if name in _NOT_LOADS else levels}) AS filled_{name}" for name in loads]
     casts = [f"cast({name} AS double) AS number_{name}" for name in numbers]
     return f"SELECT *, {', '.join(filled + casts)} FROM __THIS__"
 

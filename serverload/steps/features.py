@@ -20,6 +20,8 @@ from serverload.contracts.feature_columns import (
 )
 from serverload.steps.calendar_features import calendar_columns
 from serverload.steps.hours import ServerHours
+from serverload.steps.ordered_sums import added, days_before
+from serverload.steps.usual_load import usual_loads, usual_lookback_hours
 
 _DAYS_IN_MEAN = 7
 _WEEK_HOURS = 168
@@ -29,7 +31,8 @@ _MICROSECONDS_PER_HOUR = 3_600_000_000
 def lookback_hours(longest_horizon: int, retire_after_hours: int) -> int:
     """How far before a target the hours must be known: its oldest input, and the hours that tell idle from retired."""
     oldest_day = longest_horizon + 23 + 24 * _DAYS_IN_MEAN
-    return max(*TARGET_LAGS, _WEEK_HOURS * max(SAME_HOUR_WEEKS), oldest_day) + retire_after_hours
+    counting = max(*TARGET_LAGS, _WEEK_HOURS * max(SAME_HOUR_WEEKS), oldest_day) + retire_after_hours
+    return max(counting, usual_lookback_hours(longest_horizon))
 
 
 def feature_rows(server: ServerHours, target_hours: NDArray[np.int64], horizons: NDArray[np.int64]) -> pl.DataFrame:
@@ -43,7 +46,7 @@ def feature_rows(server: ServerHours, target_hours: NDArray[np.int64], horizons:
     _check_reach(server, target_hours, horizons)
     origins = target_hours - horizons
     known = {**_lags(server, target_hours, horizons), **_week_means(server, origins)}
-    known |= _same_hours(server, target_hours, horizons)
+    known |= _same_hours(server, target_hours, horizons) | usual_loads(server, target_hours, origins)
     nullable = [pl.Series(column.name, known[column.name], nan_to_null=True) for column in NULLABLE_FEATURES]
     when = pl.Series("target_hour", target_hours * _MICROSECONDS_PER_HOUR).cast(pl.Datetime("us", "UTC"))
     columns = [
@@ -137,23 +140,9 @@ def _means_before_day(server: ServerHours) -> NDArray[np.float64]:
     edges = (before, 24 * days - before - len(server.states))
     peaks = np.pad(np.where(server.counting, server.peaks, 0.0), ((0, 0), edges))
     day_hours = np.pad(server.counting, edges).reshape(days, 24).sum(axis=1, dtype=np.float64)
-    week_sums = _added(_seven_before(_added(peaks.reshape(len(PEAKS), days, 24))))
-    week_hours = _added(_seven_before(day_hours))
+    week_sums = added(days_before(added(peaks.reshape(len(PEAKS), days, 24)), _DAYS_IN_MEAN))
+    week_hours = added(days_before(day_hours, _DAYS_IN_MEAN))
     return np.where(week_hours > 0, week_sums / np.maximum(week_hours, 1), np.nan)
-
-
-def _seven_before(per_day: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each day the 7 days before it, oldest first, as one axis more; days before the grid are 0."""
-    padded = np.pad(per_day, [(0, 0)] * (per_day.ndim - 1) + [(_DAYS_IN_MEAN, 0)])
-    return np.lib.stride_tricks.sliding_window_view(padded, _DAYS_IN_MEAN, axis=-1)[..., :-1, :]
-
-
-def _added(parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum over the last axis strictly from left to right: numpy's own sum chooses its order by shape."""
-    total = np.zeros(parts.shape[:-1])
-    for part in np.moveaxis(parts, -1, 0):
-        total += part
-    return total
 
 
 def _same_hours(
@@ -164,7 +153,7 @@ def _same_hours(
     stacked = np.stack(weeks)
     known = ~np.isnan(stacked)
     count = known.sum(axis=0)
-    total = _added(np.moveaxis(np.where(known, stacked, 0.0), 0, -1))
+    total = added(np.moveaxis(np.where(known, stacked, 0.0), 0, -1))
     return {
         **{f"same_hour_{week}w": loads for week, loads in zip(SAME_HOUR_WEEKS, weeks, strict=True)},
         "same_hour_mean": np.where(count > 0, total / np.maximum(count, 1), np.nan),

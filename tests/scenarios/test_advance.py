@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from batch.features import update_features
 from serverload.advance import Advance, Advanced
 from serverload.contracts.instants import hour_number, hour_start
+from serverload.contracts.lines import MEASURES
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.contracts.tables import TABLES
@@ -54,7 +55,7 @@ def add_windows(tables: DeltaTables, rows: list[tuple[str, int, float]]) -> None
             "server_ip": server_ip, "window_start": start, "sessions": 1, "total_load": load, "source": "live",
             "last_event": start.replace(minute=57), "batch_id": 0, "month": f"{start:%Y-%m}",
         }  # fmt: skip
-        cells.append(tuple(given.get(name, 0.0 if name.endswith(("load", "transferred")) else None) for name in columns))
+        cells.append(tuple(given.get(name, 0.0 if name in MEASURES else None) for name in columns))
     tables.append("load_windows", tables.spark.createDataFrame(cells, TABLES["load_windows"].ddl))
 
 
@@ -140,7 +141,8 @@ def test_the_first_champion_issues_the_newest_closed_hour_alone(started: tuple[D
 def test_hours_that_closed_are_issued_and_mature_what_was_said_of_them(closed: tuple[DeltaTables, Advanced]) -> None:
     tables, done = closed
     assert done.issued == (NOW - 1, NOW, NOW + 1)
-    assert counted(tables.home, "select count(*) as n, max(revision) as r from forecasts") == [{"n": 4 * 3 * 48, "r": 0}]
+    forecasts = "select count(*) as n, max(revision) as r from forecasts"
+    assert counted(tables.home, forecasts) == [{"n": 4 * 3 * 48, "r": 0}]
     # said of NOW - 1, NOW and NOW + 1 by the closings before each: 1 + 2 + 3, of three servers
     outcomes = "select count(*) as n, max(outcome_revision) as r from forecast_outcomes"
     assert counted(tables.home, outcomes) == [{"n": 18, "r": 0}]

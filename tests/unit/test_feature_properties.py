@@ -1,6 +1,8 @@
 """The feature definition against a slow and obvious one: a dict of hours, read one value at a time."""
 
-from dataclasses import dataclass, replace
+import math
+import statistics
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import holidays
@@ -15,9 +17,10 @@ from serverload.steps.hours import FleetHours, ServerHours, server_hours
 
 HOLIDAYS = holidays.country_holidays("US", years=range(1969, 2102))
 SPAN = 1400
+LOGARITHMIC = {"usual_load", "expected_load_24h", "expected_load_72h", "expected_load_168h", "spread_168h"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Story:
     """What happened to one server: its observed hours with eight peaks each, and the fleet's hours."""
 
@@ -26,6 +29,7 @@ class Story:
     first_hour: int
     last_hour: int
     retire_after_hours: int = 168
+    looked_up: dict[int, dict[tuple[int, int], float]] = field(default_factory=dict)
 
     def server(self, grid_start: int) -> ServerHours:
         shown = [hour for hour in self.observed if hour >= grid_start]
@@ -68,8 +72,53 @@ class Story:
         values["same_hour_mean"] = sum(known) / len(known) if known else None
         values["same_hour_min"] = min(known, default=None)
         values["same_hour_max"] = max(known, default=None)
+        values |= self.usual(target, origin)
         missing = {f"missing_{name}": value is None for name, value in values.items()}
         return calendar_of(target) | {"horizon_hours": horizon} | values | missing
+
+    def log_load(self, hour: int) -> float | None:
+        return math.log1p(self.observed[hour][0]) if hour in self.observed else None
+
+    def logs_before(self, day: int) -> dict[tuple[int, int], float]:
+        """Log loads of the 28 days before a day, by day and hour of day; looked up once."""
+        if day not in self.looked_up:
+            cells = ((d, h, self.log_load(24 * d + h)) for d in range(day - 28, day) for h in range(24))
+            self.looked_up[day] = {(d, h): log for d, h, log in cells if log is not None}
+        return self.looked_up[day]
+
+    def usual_log(self, hour: int, day: int) -> float | None:
+        """Usual log load of an hour's hour of day and kind of day, as known on a day."""
+        weekend = (hour // 24 + 3) % 7 >= 5
+        logs = self.logs_before(day)
+        if not logs:
+            return None
+        at_hour = [log for (_, h), log in logs.items() if h == hour % 24] or list(logs.values())
+        of_kind = [log for (d, h), log in logs.items() if h == hour % 24 and ((d + 3) % 7 >= 5) == weekend]
+        return (math.fsum(of_kind) + 0.5 * math.fsum(at_hour) / len(at_hour)) / (len(of_kind) + 0.5)
+
+    def usual(self, target: int, origin: int) -> dict[str, object]:
+        """The load to expect: what is usual at that hour, times how the last days compare with what was usual then."""
+        names = ("usual_load", "expected_load_24h", "expected_load_72h", "expected_load_168h", "spread_168h")
+        usual = self.usual_log(target, origin // 24)
+        if usual is None:
+            return dict.fromkeys(names)
+        beyond = {}
+        for back in range(168):
+            log, before = self.log_load(origin - back), self.usual_log(origin - back, (origin - back) // 24)
+            if log is not None and before is not None:
+                beyond[back] = log - before
+        expected = [usual]
+        for hours in (24, 72, 168):
+            last = [difference for back, difference in beyond.items() if back < hours]
+            expected.append(usual + (statistics.fmean(last) if last else 0.0))
+        spread = statistics.pstdev(beyond.values()) if beyond else None
+        return dict(zip(names, (*(max(math.expm1(log), 0.0) for log in expected), spread), strict=True))
+
+
+def alike(told: float | None, expected: float | None) -> bool:
+    if told is None or expected is None:
+        return told is expected
+    return math.isclose(told, expected, rel_tol=1e-9, abs_tol=1e-6)
 
 
 def calendar_of(target: int) -> dict[str, object]:
@@ -129,8 +178,11 @@ def test_every_feature_is_what_the_obvious_reading_of_single_hours_gives(story, 
     targets, horizons = asked(story, pairs)
     rows = feature_rows(story.server(story.first_hour), targets, horizons).to_dicts()
     expected = [story.features(int(target), int(h)) for target, h in zip(targets, horizons, strict=True)]
+    for row, words in zip(rows, expected, strict=True):
+        for name in LOGARITHMIC:
+            assert alike(row.pop(name), words.pop(name)), name
     assert rows == expected
-    assert set(rows[0]) == {"target_hour"} | {feature.name for feature in FEATURES}
+    assert set(rows[0]) | LOGARITHMIC == {"target_hour"} | {feature.name for feature in FEATURES}
 
 
 def test_with_30_percent_of_the_hours_gone_every_lag_is_still_of_its_hour():
