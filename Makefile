@@ -10,25 +10,31 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
+# Python and Java are looked at before anything is installed: each lack is one line at once.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]'
-	$(BIN)/python -m serverload.store.jars
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "serverload: Python 3.11 or newer with venv and pip is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1 | grep ^Python || echo not found); set PYTHON=python3.11 (on Debian or Ubuntu: install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m serverload.store.java
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) # a half made one is made anew
+	@echo "installing the packages, some minutes"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]' >$(VENV)/pip.log 2>&1 || { \
+		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make setup again with the network there" >&2; exit 1; }
+	@$(BIN)/python -m serverload.store.jars
 	@touch $(READY)
 
 setup: $(READY) ## virtual environment, pinned packages, jars; leaves .venv/bin/serverload
+	@$(BIN)/python -m serverload.store.java
 
 demo: setup ## the whole line on generated data: backfill, train, Kafka, stream, forecasts
 	$(BIN)/serverload demo --home demo-home
 
-quick: setup ## the tests that need neither Spark nor a broker
+quick: $(READY) ## the tests that need neither Spark nor a broker
 	$(BIN)/pytest tests/unit
 
 test: setup ## all tests
 	$(BIN)/pytest
 
-check: setup ## lint, format, types, import rule, generated documents
+check: $(READY) ## lint, format, types, import rule, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,5 +44,5 @@ check: setup ## lint, format, types, import rule, generated documents
 bench: setup ## measurements, each a ratio in one run
 	$(BIN)/python -m bench.backfill
 
-docs: setup ## write docs/tables.md and docs/settings.md from the code
+docs: $(READY) ## write docs/tables.md and docs/settings.md from the code
 	$(BIN)/python docs/make_reference.py

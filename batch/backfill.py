@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 
 from batch.history_files import HistoryFile, history_files, new_files, planned_batches
 from batch.reject_share import check_reject_share
+from batch.task_progress import tasks_told
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
-from serverload.ingest import HISTORY, IngestBatch, commit_batch, line_rules
+from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
 from serverload.steps.ingest_rows import TAGGED_DDL, file_lines, tagged_rows
 from serverload.store.byte_ranges import ByteRange, ranges_of, read_lines
@@ -81,10 +82,11 @@ def _run(
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
     ranges = [part for file in files for part in ranges_of(file.uri, file.size, settings.range_bytes)]
-    tagged = history_rows(tables, ranges, line_rules(settings, HISTORY, batch.batch_time))
-    counts = commit_batch(tables, tagged, batch, before_log=lambda: _record_done(tables, batch, files))
-    progress.advance(size)
-    return counts
+    rows = history_rows(tables, ranges, line_rules(settings, HISTORY, batch.batch_time))
+    sizes = {file.uri: file.size for file in files}
+    parts = [sizes[part.uri] if part.end < 0 else part.end - part.start for part in ranges]
+    with tasks_told(tables.spark, parts, progress), computed_once(rows) as tagged:
+        return commit_batch(tables, tagged, batch, before_log=lambda: _record_done(tables, batch, files))
 
 
 def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile]) -> None:

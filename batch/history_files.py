@@ -1,13 +1,10 @@
-"""The files of the history: finding them, and cutting the new ones into batches."""
+"""The files of the history: which of them are new, and how those are cut into batches."""
 
-import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from serverload.contracts.errors import InputError
-
-_SUFFIXES = (".csv", ".csv.gz")
+from serverload.store.event_files import event_files
 
 
 @dataclass(frozen=True, order=True)
@@ -20,20 +17,9 @@ class HistoryFile:
 
 
 def history_files(paths: Sequence[str]) -> list[HistoryFile]:
-    """Find the files behind folders (searched for .csv and .csv.gz), globs and single files, each once, in order.
-
-    Symbolic links are followed to the file they mean, so that no path reads a file twice.
-    Raises InputError for a path behind which there is no file.
-    """
-    found: dict[str, HistoryFile] = {}
-    for path in paths:
-        behind = list(_behind(path))
-        if not behind:
-            raise InputError("no CSV files there", where=path, hint="give a folder, a glob or files (.csv, .csv.gz)")
-        for file in behind:
-            known = _history_file(file)
-            found[known.uri] = known
-    return sorted(found.values())
+    """Find the files behind folders, globs and single files by the rule of `event_files`, in order of address."""
+    found = event_files(paths)
+    return sorted(HistoryFile(f"file://{file.path}", file.size, str(file.modified_ns)) for file in found)
 
 
 def new_files(files: Iterable[HistoryFile], done: dict[str, HistoryFile]) -> list[HistoryFile]:
@@ -63,21 +49,3 @@ def planned_batches(files: Sequence[HistoryFile], batch_bytes: int) -> list[list
         batches[-1].append(file)
         room -= file.size
     return batches
-
-
-def _behind(path: str) -> Iterable[Path]:
-    place = Path(path.removeprefix("file://")).expanduser()
-    if place.is_dir():
-        return (file for file in place.rglob("*") if file.name.endswith(_SUFFIXES) and file.is_file())
-    if place.is_file():
-        return [place]
-    return (Path(match) for match in glob.glob(str(place), recursive=True) if Path(match).is_file())
-
-
-def _history_file(file: Path) -> HistoryFile:
-    resolved = file.resolve()
-    try:
-        status = resolved.stat()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(file)) from error
-    return HistoryFile(f"file://{resolved}", status.st_size, str(status.st_mtime_ns))

@@ -1,15 +1,14 @@
 """The files behind the PATHs of a replay, and their lines, byte by byte, with at most one file open at a time."""
 
-import glob
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from producers.line_facts import is_blank
 from serverload.contracts.errors import InputError
+from serverload.store.event_files import event_files
 
-SUFFIXES = (".csv", ".csv.gz", ".gz")
 CHUNK_BYTES = 1 << 17
 MAX_LINE_BYTES = 8 << 20
 """Longer lines are refused by name: no broker takes them, and memory stays flat."""
@@ -26,37 +25,8 @@ class InputFile:
 
 
 def input_files(paths: Sequence[str]) -> list[InputFile]:
-    """Find the files behind folders (searched for .csv, .csv.gz, .gz), globs of such and single files of any name.
-
-    Each file once, by the path that links lead to, in order of path. Raises InputError for a path without files.
-    """
-    found: dict[Path, InputFile] = {}
-    for path in paths:
-        behind = list(_behind(path))
-        if not behind:
-            raise InputError("no files there", where=path, hint="give folders, globs or files (.csv, .csv.gz, .gz)")
-        for file in behind:
-            resolved = file.resolve()
-            try:
-                found[resolved] = InputFile(resolved, resolved.stat().st_size)
-            except OSError as error:
-                raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    return sorted(found.values())
-
-
-def _behind(path: str) -> Iterable[Path]:
-    place = Path(path.removeprefix("file://")).expanduser()
-    if place.is_file():
-        return [place]
-    if place.is_dir():
-        return _csv_files(place)
-    matches = glob.glob(str(place), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-    return (file for match in matches for file in _csv_files(Path(match)))
-
-
-def _csv_files(place: Path) -> Iterable[Path]:
-    candidates = place.rglob("*") if place.is_dir() else [place]
-    return (file for file in candidates if file.name.endswith(SUFFIXES) and file.is_file())
+    """Find the files behind folders, globs and single files by the rule of `event_files`, in order of path."""
+    return [InputFile(file.path, file.size) for file in event_files(paths)]
 
 
 class FileLines:

@@ -2,11 +2,15 @@
 
 import os
 import sys
+from typing import Any
 
 import typer
 
 from serverload.cli import ask, demo, jobs, live
-from serverload.contracts.errors import ServerloadError
+from serverload.cli.failures import line_of
+from serverload.cli.spark_log import debugging
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="serverload",
@@ -21,29 +25,41 @@ for part in (demo, jobs, live, ask):
 
 
 def main() -> None:
-    """Run a command: exit 0 ok, 1 a handled failure told in one line, 2 usage. SERVERLOAD_DEBUG=1 shows the stack."""
-    debug = "--debug" in sys.argv
-    if debug:
+    """Run a command: exit 0 ok, 1 a handled failure, 2 usage, each told in one line; 130 after Ctrl-C.
+
+    `--debug` anywhere, or SERVERLOAD_DEBUG=1, shows the stack and lets Spark speak on stderr.
+    """
+    if "--debug" in sys.argv:
         sys.argv.remove("--debug")
+        os.environ["SERVERLOAD_DEBUG"] = "1"
     try:
-        app()
-    except ServerloadError as error:
-        if debug:
-            raise
-        _fail(str(error))
+        code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        _fail("stopped")
+        code = _INTERRUPTED
     except Exception as error:
-        if debug or os.environ.get("SERVERLOAD_DEBUG"):
+        if debugging() and not hasattr(error, "format_message"):
             raise
-        _fail(f"{type(error).__name__}: {_first_line(str(error))}; see the stack trace with --debug")
+        code = _told(error)
+    if code == _INTERRUPTED:
+        print("serverload: stopped", file=sys.stderr)
+    raise SystemExit(code)
 
 
-def _fail(line: str) -> None:
-    print(f"serverload: {line}", file=sys.stderr)
-    sys.stderr.flush()
-    raise SystemExit(1)
+def _told(error: Exception) -> int:
+    """Tell a failure on stderr and return its exit code."""
+    usage = getattr(error, "format_message", None)
+    if usage is None:
+        print(f"serverload: {line_of(error)}", file=sys.stderr, flush=True)
+        return 1
+    # wrong options: whichever library parses them, this is the shape of its errors
+    if message := usage().strip():  # none where the help itself has been printed
+        print(_usage_line(message, getattr(error, "ctx", None)), file=sys.stderr, flush=True)
+    return int(getattr(error, "exit_code", 2))
 
 
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")[:400]
+def _usage_line(message: str, context: Any) -> str:
+    """One line with the way to the help; a page of help stays as it is."""
+    if "\n" in message:
+        return message
+    command = getattr(context, "command_path", "serverload")
+    return f"{command}: {message.rstrip('.')}; see `{command} --help`"

@@ -2,14 +2,15 @@
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of
-from serverload.cli.output import show, show_plain
+from serverload.cli.output import checked_format, show, show_plain
 from serverload.contracts.errors import InputError
-from serverload.contracts.settings import leaves, parse_utc_time
+from serverload.contracts.settings import is_local, leaves, parse_utc_time
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 
@@ -35,6 +36,8 @@ def forecasts(
     found = table_reader.forecasts(
         settings_of(config, home).home, server=server, at=_time("--at", at), as_of=_time("--as-of", as_of)
     )
+    if not found.num_rows:
+        print("no forecasts for that time; `serverload status` tells the newest issued hour", file=sys.stderr)
     show(found, format)
 
 
@@ -60,6 +63,8 @@ def status(config: Config = CONFIG, home: Home = None, format: Format = "table")
     )
     champion = open_registry(settings).champion()
     facts["champion"] = f"{champion.name} version {champion.version}" if champion else "none yet"
+    if is_local(settings.home) and not Path(settings.home, "tables").is_dir():
+        print(f"no tables in {settings.home} yet; run `serverload backfill PATH`", file=sys.stderr)
     show_plain([{"fact": name, "value": entry} for name, entry in facts.items()], format)
 
 
@@ -77,6 +82,8 @@ def runs(
 
     from serverload.store import runs as recorded
 
+    checked_format(format)
+
     tracking = open_registry(settings_of(config, home)).tracking
     if ui:
         import subprocess
@@ -84,15 +91,18 @@ def runs(
         raise typer.Exit(subprocess.call([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking.uri]))
     if ids:
         show_plain(recorded.compare_runs(tracking, ids), format)
-    else:
-        show_plain([asdict(row) for row in recorded.list_runs(tracking, job=job, limit=limit)], format)
+        return
+    found = [asdict(row) for row in recorded.list_runs(tracking, job=job, limit=limit)]
+    if not found:
+        print(f"no runs{f' of {job}' if job else ''} yet in {tracking.place}", file=sys.stderr)
+    show_plain(found, format)
 
 
 def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Check what serverload needs on this machine; exit 1 if anything is missing."""
     from serverload.store.doctor import checks
 
-    settings = settings_of(config, home)
+    settings = settings_of(config, home, home_is_used=False)
     found = checks(settings.home, settings.broker.port)
     rows = [{"check": c.name, "ok": "ok" if c.ok else "NO", "found": c.found, "advice": c.advice} for c in found]
     show_plain(rows, format)
@@ -103,7 +113,8 @@ def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table")
 @config_app.command("show")
 def config_show(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Print every setting as it is in force; secrets stay hidden."""
-    rows = [{"setting": key, "value": _told(entry)} for key, entry in leaves(settings_of(config, home))]
+    settings = settings_of(config, home, home_is_used=False)
+    rows = [{"setting": key, "value": _told(entry)} for key, entry in leaves(settings)]
     show_plain(rows, format)
 
 

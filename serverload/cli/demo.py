@@ -46,19 +46,21 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     config: Config = CONFIG,
     home: Annotated[str, typer.Option("--home", help="Made anew at each demo.")] = "demo-home",
-    servers: Annotated[int, typer.Option("--servers")] = 30,
-    days: Annotated[int, typer.Option("--days", help="Days of history; two live days follow.")] = 90,
+    servers: Annotated[int, typer.Option("--servers", min=1)] = 30,
+    days: Annotated[int, typer.Option("--days", min=1, help="Days of history; two live days follow.")] = 90,
     seed: Annotated[int, typer.Option("--seed")] = 42,
     speed: Annotated[float, typer.Option("--speed", help="Seconds of event time per second.")] = 2400.0,
 ) -> None:
     """Generate, backfill, train, replay live through Kafka, forecast, and show what came of it."""
     from serverload.store.broker import EmbeddedBroker
+    from serverload.store.java import find_spark_java
 
     settings = settings_of(config, home, broker={"port": 0})
+    find_spark_java()  # before minutes of generating
     _make_anew(Path(settings.home))
     with progress() as bar:
         history, live = _generated(Path(settings.home) / "sessions", servers, days, seed, bar)
-        tables, registry = open_tables(settings, "demo"), open_registry(settings)
+        tables, registry = open_tables(settings, "demo", bar), open_registry(settings)
         tell_backfill(run_backfill(settings, tables, registry, [str(history)], bar, False))
         tell_train(run_train(settings, tables, registry, bar))
         broker = EmbeddedBroker()

@@ -1,14 +1,15 @@
 """Commands over the history: generate, backfill, train."""
 
+import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
 from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
-from serverload.cli.output import show_plain
+from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -69,16 +70,19 @@ def backfill(
     settings = settings_of(config, home)
     _check_paths(paths)
     with progress() as bar:
-        result = run_backfill(settings, open_tables(settings, "backfill"), open_registry(settings), paths, bar, force)
+        result = run_backfill(
+            settings, open_tables(settings, "backfill", bar), open_registry(settings), paths, bar, force
+        )
     tell_backfill(result)
 
 
 def train(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Fit the forest on the history, test it on its newest days, register it as champion."""
     settings = settings_of(config, home)
+    checked_format(format)
     with progress() as bar:
-        result = run_train(settings, open_tables(settings, "train"), open_registry(settings), bar)
-    tell_train(result)
+        result = run_train(settings, open_tables(settings, "train", bar), open_registry(settings), bar)
+    tell_train(result, sys.stdout if format == "table" else sys.stderr)
     show_plain(result.table(), format)
 
 
@@ -129,12 +133,13 @@ def tell_backfill(result: "BackfillResult") -> None:
         print(f"  repaired {lines:,}: {field}")
 
 
-def tell_train(result: "TrainResult") -> None:
-    """Print what a training made."""
+def tell_train(result: "TrainResult", to: TextIO | None = None) -> None:
+    """Print what a training made; rows for another program on stdout must stand alone there."""
     print(
         f"{result.model.name} version {result.model.version} is champion: {result.fitted_rows:,} rows of "
         f"{result.servers} servers from {result.first_target:%Y-%m-%d}, tested from {result.test_start:%Y-%m-%d} "
-        f"to {result.test_end:%Y-%m-%d %H:%M}Z"
+        f"to {result.test_end:%Y-%m-%d %H:%M}Z",
+        file=to,
     )
 
 

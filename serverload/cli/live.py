@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def broker_start(
     config: Config = CONFIG,
     home: Home = None,
-    port: Annotated[int | None, typer.Option("--port", help="0: a free one.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0: a free one.")] = None,
 ) -> None:
     """Start the broker in the background; it stays up until `broker stop`."""
     from serverload.store.broker import EmbeddedBroker
@@ -72,7 +72,7 @@ def replay(
     seed: Annotated[int, typer.Option("--seed")] = 42,
     again: Annotated[bool, typer.Option("--again", help="Send everything anew.")] = False,
     fast: Annotated[bool, typer.Option("--fast", help="Send by confluent-kafka (extra `fast`).")] = False,
-    partitions: Annotated[int, typer.Option("--partitions", help="Of a topic that is made now.")] = 4,
+    partitions: Annotated[int, typer.Option("--partitions", min=1, help="Of a topic that is made now.")] = 4,
 ) -> None:
     """Send CSV files as live messages, each line once, at a speed (default 3600: an hour a second)."""
     from producers.faults import FaultRates
@@ -84,6 +84,8 @@ def replay(
 
     if max_speed and speed is not None:
         raise InputError("--speed and --max exclude each other", where="replay")
+    if speed is not None and speed <= 0:
+        raise InputError(f"expected more than 0, got {speed:g}", where="--speed", hint="--max sends as fast as it goes")
     settings = settings_of(config, home)
     bootstrap = bootstrap_of(settings)
     stop = stop_event()
@@ -113,10 +115,10 @@ def stream(
 
     settings = settings_of(config, home)
     bootstrap = bootstrap_of(settings)
-    stop = stop_event()
     with progress() as bar:
         require_topic(bootstrap, settings.stream.topic)
-        tables = open_tables(settings, "stream")
+        tables = open_tables(settings, "stream", bar)
+        stop = stop_event()  # after Spark is up, which takes Ctrl-C for itself
         done = Stream(tables, settings, open_registry(settings), bar).run(
             bootstrap, available_now=available_now, stop=stop
         )

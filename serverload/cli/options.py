@@ -1,11 +1,15 @@
 """Options that every command shares, and what they open."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serverload.contracts.errors import StoreError
+from serverload.cli.spark_log import spark_is_up, spark_log
+from serverload.contracts.errors import PlatformError, StoreError
+from serverload.contracts.progress import Progress
 from serverload.contracts.settings import DEFAULT_PROFILE, Settings, is_local, load_settings
 
 if TYPE_CHECKING:
@@ -16,40 +20,50 @@ Config = Annotated[str, typer.Option("--config", help="Profile that ships with s
 Home = Annotated[str | None, typer.Option("--home", help="Folder or address of tables, checkpoints and registry.")]
 Format = Annotated[str, typer.Option("--format", help="table, csv or json.")]
 CONFIG = DEFAULT_PROFILE
+ROOM_NEEDED = 1 << 30
 
 
-def settings_of(config: str, home: str | None, **sections: Any) -> Settings:
-    """Settings of a command: the profile, the environment, then flags; flags that are None are not given."""
+def settings_of(config: str, home: str | None, *, home_is_used: bool = True, **sections: Any) -> Settings:
+    """Settings of a command: the profile, the environment, then flags; flags that are None are not given.
+
+    Raises StoreError for a home that is a file, unless the command only tells of it.
+    """
     given = {name: _given(section) if isinstance(section, dict) else section for name, section in sections.items()}
-    return load_settings(config, {"home": home, **{name: section for name, section in given.items() if section}})
+    settings = load_settings(config, {"home": home, **{name: section for name, section in given.items() if section}})
+    if home_is_used and is_local(settings.home) and Path(settings.home).is_file():
+        raise StoreError("is a file, not a folder", where=settings.home, hint="choose another --home")
+    return settings
 
 
 def _given(section: dict[str, Any]) -> dict[str, Any]:
     return {key: entry for key, entry in section.items() if entry is not None}
 
 
-def open_tables(settings: Settings, job: str) -> "DeltaTables":
-    """Start Spark for a job and open the home's tables; Java and jars are checked first."""
-    from serverload.store.broker_setup import check_disk
+def open_tables(settings: Settings, job: str, bar: Progress) -> "DeltaTables":
+    """Start Spark for a job and open the home's tables; Java, disk and jars are checked first."""
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.jars import spark_jars
     from serverload.store.java import find_spark_java
     from serverload.store.session import spark_session, submitted
 
-    jars = []
+    jars, log = [], None
     if not submitted():
         find_spark_java()
         if is_local(settings.home):
             _make_folder(Path(settings.home))
-            check_disk(Path(settings.home))
-        jars = spark_jars()
+            check_room(Path(settings.home))
+        check_room(Path(tempfile.gettempdir()))
+        jars, log = spark_jars(), spark_log(settings.home)
+    bar.step("start Spark")
     spark = spark_session(
         job,
         master=settings.spark.master,
         driver_memory=settings.spark.driver_memory,
         extra=settings.spark.settings,
         jars=jars,
+        output=log,
     )
+    spark_is_up(log)
     return DeltaTables(spark, settings.home)
 
 
@@ -58,6 +72,17 @@ def open_registry(settings: Settings) -> "ModelRegistry":
     from serverload.store.model_registry import ModelRegistry
 
     return ModelRegistry(settings.model.tracking_uri, settings.model.name, settings.home)
+
+
+def check_room(folder: Path, needed: int = ROOM_NEEDED) -> None:
+    """Refuse to start where a full disk would soon end the job in the middle of its work."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PlatformError(
+            f"only {free / 2**30:.1f} GiB free, a job needs {needed / 2**30:.1f} GiB",
+            where=str(folder),
+            hint="free some space, or choose another --home (TMPDIR for temporary files)",
+        )
 
 
 def _make_folder(home: Path) -> None:

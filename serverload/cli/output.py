@@ -24,6 +24,8 @@ def show_plain(rows: Sequence[Mapping[str, object]], format: str) -> None:
     """Print rows that all have the same keys; mixed kinds of values in a column are printed as text."""
     import pyarrow as pa
 
+    if not rows and checked_format(format) != "json":
+        return  # without a row nobody knows the columns
     columns = {}
     for name in rows[0] if rows else ():
         entries = [row[name] for row in rows]

@@ -117,6 +117,8 @@ def _home(home: str) -> Check:
     if not is_local(home):
         return Check("home", True, f"{home} (not local, not tried)")
     folder = _existing(home)
+    if (in_the_way := _file_at(home)) is not None:
+        return Check("home", False, f"{in_the_way} is a file, not a folder", "choose another with --home")
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"serverload")
@@ -139,6 +141,12 @@ def _existing(place: str) -> Path:
     """Return the place, or its nearest parent folder that is already there."""
     path = Path(place).expanduser().absolute()
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _file_at(place: str) -> Path | None:
+    """Return what stands where a folder of the path should be, if anything does."""
+    path = Path(place).expanduser().absolute()
+    return next((part for part in (path, *path.parents) if part.is_file()), None)
 
 
 def _memory() -> Check:

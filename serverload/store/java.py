@@ -1,4 +1,7 @@
-"""The machine's Java: found, run once for its version, and refused in one line when it cannot serve."""
+"""The machine's Java: found, run once for its version, and refused in one line when it cannot serve.
+
+It imports no other package, so that `make` can run it before anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,3 +80,17 @@ def _answer(executable: Path, question: str) -> str:
     if done.returncode != 0:
         raise PlatformError(f"{executable} {question} ended with exit code {done.returncode}", hint=NEEDED)
     return done.stdout + done.stderr
+
+
+def main() -> int:
+    """Say nothing if Spark can run here, else the one line (`make setup`, before it installs)."""
+    try:
+        find_spark_java()
+    except PlatformError as error:
+        print(f"serverload: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

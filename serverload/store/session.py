@@ -1,13 +1,20 @@
 """The Spark session: local defaults that matter, and nothing that spark-submit has decided already."""
 
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
+
+from serverload.contracts.errors import PlatformError
+from serverload.store.broker_setup import telling_line
 
 _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -35,18 +42,23 @@ def spark_session(
     driver_memory: str = "4g",
     extra: Mapping[str, str] | None = None,
     jars: list[Path] | None = None,
+    output: Path | None = None,
 ) -> SparkSession:
     """Start or join the Spark session of this process.
 
     Submitted by spark-submit, only keys that nobody has set are filled in; started from plain Python it is a
     local session with the given jars (paths), so that a start needs no network. Time zone is always UTC.
+    What Spark's Java process and its Python workers print is added to the file `output`; without one it goes where
+    ours goes. Raises PlatformError, one line, when that process does not come up.
     """
     local_launch = not submitted()
     if local_launch and SparkContext._active_spark_context is None:
-        _prepare_launch(driver_memory, jars or [])
+        _prepare_launch(master, driver_memory, jars or [])
+    if local_launch and output is not None and SparkContext._gateway is None:
+        _launch_apart(output)
     SparkContext._ensure_initialized()
     conf = SparkConf(loadDefaults=True)
-    local = local_launch and (master or conf.get("spark.master", "local")).startswith("local")
+    local = local_launch and conf.get("spark.master", master or "local").startswith("local")
     for key, entry in {**(extra or {}), **_ALWAYS, **(_LOCAL if local else {})}.items():
         conf.setIfMissing(key, entry)
     if local:  # the launcher has set it for a shell, which this is not
@@ -64,11 +76,29 @@ def submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
-def _prepare_launch(driver_memory: str, jars: list[Path]) -> None:
+def _prepare_launch(master: str, driver_memory: str, jars: list[Path]) -> None:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_DRIVER_MEMORY", driver_memory)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark runs a Python worker per core
     with as_file(files("serverload.store").joinpath("log4j2.properties")) as logging_file:
         options = f'--driver-java-options "-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC"'
     listed = f"--jars {','.join(str(jar) for jar in jars)} " if jars else ""
-    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"{listed}{options} pyspark-shell")
+    # said at launch: the launcher fills in local[*] where nobody names a master, and later nothing tells it apart
+    named = f"--master {shlex.quote(master)} " if master else ""
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"{named}{listed}{options} pyspark-shell")
+
+
+def _launch_apart(output: Path) -> None:
+    """Start the Java process with its two streams in a file; it inherits the open file, which we need no more."""
+    with output.open("ab") as words:
+        begun = words.tell()
+        try:
+            gateway = launch_gateway(  # type: ignore[no-untyped-call]
+                popen_kwargs={"stdout": words, "stderr": subprocess.STDOUT}
+            )
+        except PySparkRuntimeError as error:
+            told = telling_line(output.read_bytes()[begun:].decode("utf-8", errors="replace"))
+            raise PlatformError(
+                f"Spark's Java process ended while starting: {told}", hint=f"see {output} and [spark] driver_memory"
+            ) from error
+    SparkContext._ensure_initialized(gateway=gateway)

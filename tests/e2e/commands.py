@@ -1,0 +1,57 @@
+"""The installed command, run as users run it: in processes of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SMALL = {
+    "SERVERLOAD_MODEL__TREES": "5",
+    "SERVERLOAD_MODEL__DEPTH": "4",
+    "SERVERLOAD_MODEL__TEST_DAYS": "2",
+    "SERVERLOAD_MODEL__TRAINING_HORIZONS": "1,48",
+    "SERVERLOAD_STREAM__TRIGGER_SECONDS": "1",
+    "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",
+}
+
+
+def command(*arguments: object, **settings: str) -> subprocess.Popen[str]:
+    """Start `serverload` with the arguments and, as environment variables, settings."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "serverload", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **SMALL, **settings},
+        start_new_session=True,
+    )
+
+
+def ran(*arguments: object, exit_code: int = 0, **settings: str) -> str:
+    """Run a command to its end; its standard output. Fails with all that it said where the exit code is another."""
+    process = command(*arguments, **settings)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == exit_code, f"{arguments}\n{output}\n{errors}"
+    return output
+
+
+def wait_until(seen: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 180.0) -> None:
+    """Wait until something is seen while a process runs."""
+    deadline = time.monotonic() + seconds
+    while not seen():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"not seen; exit {process.returncode}: {process.communicate()}")
+        time.sleep(0.05)
+
+
+def commits(home: Path, table: str) -> int:
+    """Commits of a table so far, the one that made it included."""
+    return len(list((home / "tables" / table / "_delta_log").glob("*.json")))
+
+
+def lines_in(*files: Path) -> int:
+    """Lines of CSV files that are not blank, as the input rules say."""
+    return sum(1 for file in files for line in file.read_bytes().split(b"\n") if line.strip(b" \t\n\v\f\r"))

@@ -1,0 +1,120 @@
+"""Jobs as processes: killed and gone on with, stopped by a signal, asked; one fleet of ten days and its eleventh."""
+
+import json
+import os
+import signal
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import pytest
+from commands import command, commits, lines_in, ran, wait_until
+
+from producers.synthetic import generate_history
+from serverload.store.table_reader import run_sql
+
+DAYS = 11
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Daily files, oldest first."""
+    folder = tmp_path_factory.mktemp("sessions")
+    return list(generate_history(folder, servers=4, days=DAYS, start=date(2016, 2, 20), seed=3, dirty=0.02).files)
+
+
+@pytest.fixture(scope="module")
+def home(days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose backfill was killed with -9 between two batches, then run again; trained."""
+    home = tmp_path_factory.mktemp("home")
+    batch = str(max(file.stat().st_size for file in days) * 3)
+    history = [*days[:-1], "--home", home]
+    killed = command("backfill", *history, SERVERLOAD_INGEST__BATCH_BYTES=batch)
+    wait_until(lambda: commits(home, "ingested_files") >= 2, killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert total(home, "read") < lines_in(*days[:-1])
+    ran("backfill", *history, SERVERLOAD_INGEST__BATCH_BYTES=batch)
+    ran("train", "--home", home)
+    return home
+
+
+def total(home: Path, count: str) -> int:
+    return int(run_sql(str(home), f"select coalesce(sum({count}), 0)::bigint as n from ingest_log").to_pylist()[0]["n"])
+
+
+def one(home: Path, query: str) -> object:
+    (row,) = run_sql(str(home), query).to_pylist()
+    return next(iter(row.values()))
+
+
+def test_a_backfill_killed_between_batches_reads_each_line_once(home: Path, days: list[Path]) -> None:
+    assert total(home, "read") >= lines_in(*days[:-1])
+    history = "select sum(read)::bigint from ingest_log where source = 'history'"
+    assert one(home, history) == lines_in(*days[:-1])
+    assert one(home, "select count(*) - count(distinct uri) from ingested_files") == 0
+    windows = "select sum(sessions)::bigint from load_windows where source = 'history'"
+    assert one(home, windows) == one(home, "select sum(accepted)::bigint from ingest_log where source = 'history'")
+
+
+def test_a_stream_stopped_by_sigterm_and_drained_later_loses_nothing(home: Path, days: list[Path]) -> None:
+    ran("broker", "start", "--home", home, "--port", 0)
+    try:
+        stream = command("stream", "--home", home)
+        wait_until(lambda: commits(home, "forecasts") >= 2, stream)
+        ran("replay", days[-1], "--home", home, "--max")
+        wait_until(lambda: total(home, "read") > lines_in(*days[:-1]), stream)
+        stream.send_signal(signal.SIGTERM)
+        told, said = stream.communicate(timeout=120)
+        assert (stream.returncode, "Traceback" in said) == (0, False), said
+        assert "lines read" in told
+        ran("stream", "--home", home, "--available-now")
+        ran("stream", "--home", home, "--available-now")
+    finally:
+        ran("broker", "stop", "--home", home)
+
+    assert total(home, "read") == lines_in(*days) == total(home, "accepted + rejected + skipped")
+    assert one(home, "select sum(sessions)::bigint from load_windows") == total(home, "accepted")
+    key = "server_ip, issued_hour, horizon_hours, revision"
+    assert one(home, f"select count(*) - count(distinct ({key})) from forecasts") == 0
+    assert one(home, f"select count(*) - count(distinct ({key}, outcome_revision)) from forecast_outcomes") == 0
+    assert one(home, "select count(*) > 0 from forecast_outcomes") is True
+
+    facts = {row["fact"]: row["value"] for row in json.loads(ran("status", "--home", home, "--format", "json"))}
+    assert facts["live_lines_read"] == str(lines_in(days[-1]))
+    server = one(home, "select min(server_ip) from forecasts")
+    rows = json.loads(ran("forecasts", "--server", server, "--home", home, "--format", "json"))
+    assert len(rows) == 48
+    assert {row["server_ip"] for row in rows} == {server}
+
+
+def test_two_streams_on_one_home_do_not_run_side_by_side(home: Path) -> None:
+    ran("broker", "start", "--home", home, "--port", 0)
+    try:
+        first = command("stream", "--home", home)
+        wait_until(lambda: (home / "locks").exists() and any((home / "locks").glob("*stream*")), first)
+        second = command("stream", "--home", home)
+        _told, said = second.communicate(timeout=120)
+        assert second.returncode == 1
+        assert one_line(said, str(first.pid))
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=120)
+        assert first.returncode == 0
+    finally:
+        ran("broker", "stop", "--home", home)
+
+
+def one_line(said: str, part: str) -> bool:
+    """Whether the last line of what a command said is an error that holds a part, and no stack trace is there."""
+    return "Traceback" not in said and part in said.strip().splitlines()[-1]
+
+
+def test_the_demo_runs_from_nothing_to_outcomes(tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    told = ran("demo", "--home", home, "--servers", 4, "--days", 10, "--speed", 14400)
+    for part in ("Forecasts of the coming hours", "How right", "What was refused", "Try next"):
+        assert part in told
+    assert one(home, "select count(*) > 0 from forecast_outcomes") is True
+    assert "no broker is running" in ran("broker", "status", "--home", home, exit_code=1)
+    left = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True)
+    assert left.stdout == ""
