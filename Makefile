@@ -43,6 +43,7 @@ check: $(READY) ## lint, format, types, import rule, generated documents
 
 bench: setup ## measurements, each a ratio in one run
 	$(BIN)/python -m bench.backfill
+	$(BIN)/python -m bench.memory
 
 docs: $(READY) ## write docs/tables.md and docs/settings.md from the code
 	$(BIN)/python docs/make_reference.py

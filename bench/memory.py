@@ -1,0 +1,95 @@
+"""Peak memory of the Python workers of a backfill, over files of growing size, plain and compressed, in one run."""
+
+import gzip
+import json
+import shutil
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from batch.backfill import backfill
+from producers.synthetic import generate_history
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import load_settings
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.jars import spark_jars
+from serverload.store.session import spark_session
+
+TIMES = (1, 4, 16)
+_WORKER = b"pyspark.daemon"
+
+
+def worker_peaks() -> list[int]:
+    """Highest resident bytes so far of each of Spark's Python workers on this machine."""
+    peaks = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if _WORKER not in (process / "cmdline").read_bytes():
+                continue
+            facts = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        except OSError:
+            continue
+        peaks.append(int(facts["VmHWM"].split()[0]) * 1024)
+    return peaks
+
+
+def grown(source: Path, times: int, folder: Path, compressed: bool) -> Path:
+    """A folder with one file that holds `source` so many times."""
+    folder.mkdir(parents=True)
+    target = folder / ("sessions.csv.gz" if compressed else "sessions.csv")
+    with gzip.open(target, "wb", compresslevel=1) if compressed else target.open("wb") as out:
+        for _ in range(times):
+            with source.open("rb") as lines:
+                shutil.copyfileobj(lines, out)
+    return folder
+
+
+def measured(spark: SparkSession, source: Path, scratch: Path) -> list[dict[str, object]]:
+    """Backfill each file on a home of its own; the workers live on, so a peak never falls from row to row."""
+    rows: list[dict[str, object]] = []
+    for compressed in (False, True):
+        for times in TIMES:
+            name = f"{'gz' if compressed else 'csv'}-{times}"
+            folder = grown(source, times, scratch / name, compressed)
+            done = backfill(
+                DeltaTables(spark, str(scratch / f"home-{name}")), load_settings().ingest, [str(folder)], Silent()
+            )
+            rows.append(
+                {
+                    "file": "gz" if compressed else "csv",
+                    "uncompressed_bytes": source.stat().st_size * times,
+                    "lines": done.counts.read,
+                    "peak_worker_bytes": max(worker_peaks()),
+                }
+            )
+            shutil.rmtree(folder)
+    return rows
+
+
+def main() -> None:
+    """Print a row per file and write bench/out/memory.json."""
+    with tempfile.TemporaryDirectory() as scratch:
+        made = generate_history(
+            Path(scratch) / "day",
+            servers=390,
+            days=2,
+            start=date(2016, 1, 1),
+            seed=1,
+            dirty=0.01,
+            sessions_per_hour=60.0,
+        )
+        spark = spark_session("bench", jars=spark_jars(), driver_memory="4g")
+        rows = measured(spark, made.files[-1], Path(scratch))
+        spark.stop()
+    for row in rows:
+        size, peak = (int(str(row[name])) / 1e6 for name in ("uncompressed_bytes", "peak_worker_bytes"))
+        print(f"  {row['file']:3} {size:8.0f} MB {row['lines']:>12,} lines: peak worker memory {peak:6.0f} MB")
+    out = Path(__file__).parent / "out"
+    out.mkdir(exist_ok=True)
+    (out / "memory.json").write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
