@@ -73,12 +73,8 @@ def revise_forecasts(tables: DeltaTables, model: ScoringModel, origin: int, rule
         | F.expr(f"abs(probability_high - issued_high) > {_SAME_PROBABILITY}")
         | F.expr(f"abs(probability_medium - issued_medium) > {_SAME_PROBABILITY}")
     )
-    revised = changed.withColumn("revision", F.coalesce(F.col("issued_revision") + 1, F.lit(0))).persist()
-    try:
-        if not revised.isEmpty():
-            tables.append("forecasts", revised, note={ISSUED_NOTE: origin, HOURLY_NOTE: version})
-    finally:
-        revised.unpersist()
+    revised = changed.withColumn("revision", F.coalesce(F.col("issued_revision") + 1, F.lit(0)))
+    tables.append("forecasts", revised, note={ISSUED_NOTE: origin, HOURLY_NOTE: version})
 
 
 def issuing_version(tables: DeltaTables, origin: int) -> str | None:

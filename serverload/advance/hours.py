@@ -61,18 +61,11 @@ def _replace_months(tables: DeltaTables, months: list[str] | None, note: dict[st
 
 
 def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, Any]) -> None:
-    new_rows = new_rows.persist()
-    try:
-        _refresh_servers(tables, new_rows)
-        touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct().persist()
-        differing = _differing_hours(tables, touched).persist()
-        hours = distinct_hours(differing)
-        if hours:
-            tables.merge("hourly_load", differing, _between(hours[0], hours[-1]), {**note, CHANGED_HOURS_NOTE: hours})
-        touched.unpersist()
-        differing.unpersist()
-    finally:
-        new_rows.unpersist()
+    _refresh_servers(tables, new_rows)
+    touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct()
+    hours = distinct_hours(touched)
+    differing = _differing_hours(tables, touched, hours[0], hours[-1])
+    tables.merge("hourly_load", differing, _between(hours[0], hours[-1]), {**note, CHANGED_HOURS_NOTE: hours})
 
 
 def _between(first: int, last: int) -> str:
@@ -84,11 +77,10 @@ def _between(first: int, last: int) -> str:
     )
 
 
-def _differing_hours(tables: DeltaTables, touched: DataFrame) -> DataFrame:
+def _differing_hours(tables: DeltaTables, touched: DataFrame, first: int, last: int) -> DataFrame:
     """The touched hours as their windows say now, where that is not what `hourly_load` says."""
-    first, last = touched.agg(F.min(F.unix_seconds("hour")), F.max(F.unix_seconds("hour")) + 3600).collect()[0]
-    start, end = F.timestamp_seconds(F.lit(first)), F.timestamp_seconds(F.lit(last))
-    months = F.col("month").between(F.date_format(start, "yyyy-MM"), F.date_format(end, "yyyy-MM"))
+    start, end = F.lit(hour_start(first)), F.lit(hour_start(last + 1))
+    months = F.col("month").between(f"{hour_start(first):%Y-%m}", f"{hour_start(last):%Y-%m}")
     windows = tables.read("load_windows").where(
         months & (F.col("window_start") >= start) & (F.col("window_start") < end)
     )
@@ -104,12 +96,9 @@ def _differing_hours(tables: DeltaTables, touched: DataFrame) -> DataFrame:
 
 
 def _refresh_servers(tables: DeltaTables, windows: DataFrame) -> None:
-    """Fold windows into `servers`; folding the same windows again changes nothing."""
+    """Fold windows into `servers`, a row a server; folding the same windows again changes nothing."""
     there = tables.read("servers")
-    fresh = known_servers(windows, there).persist()
-    changed = fresh.exceptAll(there.select(*fresh.columns))
-    try:
-        if not changed.isEmpty():
-            tables.replace("servers", fresh.coalesce(1), None)
-    finally:
-        fresh.unpersist()
+    names = there.columns
+    fresh = known_servers(windows, there).select(*names).toArrow().sort_by("server_ip")
+    if not fresh.equals(there.toArrow().sort_by("server_ip")):
+        tables.replace("servers", tables.spark.createDataFrame(fresh).coalesce(1), None)

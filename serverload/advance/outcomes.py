@@ -28,26 +28,29 @@ def mature_forecasts(
 ) -> None:
     """Append an outcome for each forecast whose hour has closed, and a further one where its class has changed."""
     due = _due_forecasts(tables, closed, changes, matured_until)
-    bounds = due.agg(F.min(F.unix_seconds("target_hour")), F.max(F.unix_seconds("target_hour"))).collect()[0]
-    if bounds[0] is None:
+    first = _first_target(due, changes, matured_until)
+    if first is None:
         return
-    first, last = bounds[0] // 3600, bounds[1] // 3600
     since = F.lit(hour_start(first - retire_after_hours))
-    hourly = tables.read("hourly_load").where(F.col("hour").between(since, F.lit(hour_start(last))))
+    hourly = tables.read("hourly_load").where(F.col("hour").between(since, F.lit(hour_start(closed))))
     actual = actual_hours(
         hourly,
         tables.read("servers"),
         fleet_hours(hourly),
         first=first,
-        last=last,
+        last=closed,
         retire_after_hours=retire_after_hours,
     ).withColumn("actual_class", workload_class_column(F.col("peak_load"), low_max=low_max, medium_max=medium_max))
-    outcomes = _new_outcomes(due.join(actual, ["server_ip", "target_hour"]), _known_outcomes(tables, first)).persist()
-    try:
-        if not outcomes.isEmpty():
-            tables.append("forecast_outcomes", outcomes, note={MATURED_NOTE: closed, HOURLY_NOTE: version})
-    finally:
-        outcomes.unpersist()
+    outcomes = _new_outcomes(due.join(actual, ["server_ip", "target_hour"]), _known_outcomes(tables, first))
+    tables.append("forecast_outcomes", outcomes, note={MATURED_NOTE: closed, HOURLY_NOTE: version})
+
+
+def _first_target(due: DataFrame, changes: Changes, matured_until: int | None) -> int | None:
+    """The first hour to hold forecasts against; None where there are no forecasts for any closed hour."""
+    if matured_until is not None and not changes.everything:
+        return min([matured_until + 1, *changes.hours])
+    first = due.agg(F.min(F.unix_seconds("target_hour"))).collect()[0][0]
+    return None if first is None else int(first) // 3600
 
 
 def _due_forecasts(tables: DeltaTables, closed: int, changes: Changes, matured_until: int | None) -> DataFrame:

@@ -27,12 +27,17 @@ def program(path: Path, script: str) -> Path:
     return path
 
 
+def without_outer_make() -> dict[str, str]:
+    """Our environment without what a make that runs these tests has put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
 def refusal(clone: Path, target: str, python: str, **environment: str) -> str:
     """The first line on stderr; make adds one of its own. Nothing may have been made."""
     done = subprocess.run(
         ["make", "--no-print-directory", target, f"PYTHON={python}"],
         cwd=clone,
-        env={**os.environ, **environment},
+        env={**without_outer_make(), **environment},
         capture_output=True,
         text=True,
         timeout=60,
