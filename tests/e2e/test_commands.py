@@ -1,4 +1,4 @@
-"""Jobs as processes: killed and gone on with, stopped by a signal, asked; one fleet of ten days and its eleventh."""
+"""Jobs as processes: killed and gone on with, stopped by a signal, asked; one fleet of seven days and its eighth."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from commands import command, commits, lines_in, ran, wait_until
 from producers.synthetic import generate_history
 from serverload.store.table_reader import run_sql
 
-DAYS = 11
+DAYS = 8
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def home(days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose backfill was killed with -9 between two batches, then run again; trained."""
     home = tmp_path_factory.mktemp("home")
-    batch = str(max(file.stat().st_size for file in days) * 3)
+    batch = str(max(file.stat().st_size for file in days) * 4)
     history = [*days[:-1], "--home", home]
     killed = command("backfill", *history, SERVERLOAD_INGEST__BATCH_BYTES=batch)
     wait_until(lambda: commits(home, "ingested_files") >= 2, killed)
@@ -97,7 +97,7 @@ def one_line(said: str, part: str) -> bool:
 
 def test_the_demo_runs_from_nothing_to_outcomes(tmp_path: Path) -> None:
     home = tmp_path / "demo"
-    told = ran("demo", "--home", home, "--servers", 4, "--days", 10, "--speed", 14400)
+    told = ran("demo", "--home", home, "--servers", 4, "--days", 7, "--speed", 28800)
     for part in ("Forecasts of the coming hours", "How right", "What was refused", "Try next"):
         assert part in told
     assert one(home, "select count(*) > 0 from forecast_outcomes") is True
