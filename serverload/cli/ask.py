@@ -10,7 +10,8 @@ import typer
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of
 from serverload.cli.output import checked_format, show, show_plain
 from serverload.contracts.errors import InputError
-from serverload.contracts.settings import is_local, leaves, parse_utc_time
+from serverload.contracts.setting_types import parse_utc_time
+from serverload.contracts.settings import is_local, leaves
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 

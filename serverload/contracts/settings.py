@@ -4,63 +4,19 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from serverload.contracts.errors import SettingsError
+from serverload.contracts.setting_types import Horizons, Names, Pattern, UtcTime
 
 DEFAULT_PROFILE = "local"
 ENV_PREFIX = "SERVERLOAD_"
-
-
-def parse_utc_time(text: str) -> datetime:
-    """Read an ISO time or date as aware UTC; without a zone it is UTC. Raises ValueError."""
-    parsed = datetime.fromisoformat(text.strip())
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-
-
-def parse_horizons(text: str) -> tuple[int, ...]:
-    """Read `1-48` or `1,3,6` as ascending hours from 1 to 168. Raises ValueError."""
-    hours: set[int] = set()
-    for part in str(text).split(","):
-        first, _, last = part.strip().partition("-")
-        hours.update(range(int(first), int(last or first) + 1))
-    if not hours or min(hours) < 1 or max(hours) > 168:
-        raise ValueError("expected hours from 1 to 168, such as 1-48 or 1,3,6")
-    return tuple(sorted(hours))
-
-
-def _time_or_none(raw: object) -> object:
-    return parse_utc_time(raw) if isinstance(raw, str) and raw.strip() else (raw or None)
-
-
-def _pattern_or_none(raw: object) -> object:
-    if isinstance(raw, str) and raw:
-        try:
-            re.compile(raw)
-        except re.error as error:
-            raise ValueError(f"expected a regular expression ({error})") from error
-    return raw or None
-
-
-def _horizons(raw: object) -> object:
-    return parse_horizons(str(raw)) if isinstance(raw, str | int) else raw
-
-
-def _names(raw: object) -> object:
-    return frozenset(name.strip() for name in raw.split(",") if name.strip()) if isinstance(raw, str) else raw
-
-
-UtcTime = Annotated[datetime | None, BeforeValidator(_time_or_none)]
-Horizons = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_horizons)]
-Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_names)]
-Pattern = Annotated[str | None, BeforeValidator(_pattern_or_none)]
 
 
 class _Section(BaseModel):

@@ -151,7 +151,8 @@ class EmbeddedBroker:
         except Timeout as error:
             raise BrokerError("another command is starting or stopping this broker", where=str(folder)) from error
         except OSError as error:
-            raise PlatformError(f"{error.strerror or error}", where=str(error.filename or folder)) from error
+            hint = "mend its permissions, or choose another --home"
+            raise PlatformError(f"{error.strerror or error}", where=str(error.filename or folder), hint=hint) from error
 
 
 def bootstrap_for(home: Path | str) -> str | None:
