@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from batch.history_files import HistoryFile, history_files, new_files, planned_batches
 from batch.reject_share import check_reject_share
 from batch.task_progress import tasks_told
+from serverload.contracts.errors import InputError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
@@ -115,7 +116,10 @@ class _Ledger:
         return {row["uri"]: HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows}
 
     def interrupted(self) -> Iterator[tuple[IngestBatch, list[HistoryFile]]]:
-        """The batch that was planned and has no row in `ingest_log`, if any, exactly as it was planned."""
+        """The batch that was planned and has no row in `ingest_log`, if any, exactly as it was planned.
+
+        If a file of it has changed or gone, the plan is dropped; unless rows of it are there already: InputError.
+        """
         log = self._tables.read("ingest_log").where(F.col("checkpoint_id") == self._id)
         if self._newest_planned < 0 or not log.where(F.col("batch_id") == self._newest_planned).isEmpty():
             return
@@ -124,9 +128,21 @@ class _Ledger:
         )
         rows = plans.select("uri", "size", "etag", F.unix_micros("batch_time").alias("micros")).collect()
         files = sorted(HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows)
-        now_there = {file.uri: file for file in history_files([file.uri for file in files])}
-        new_files(now_there.values(), {file.uri: file for file in files})
+        try:
+            new_files(history_files([file.uri for file in files]), {file.uri: file for file in files})
+        except InputError as error:
+            if self._has_rows(self._newest_planned):
+                where, hint = (
+                    f"batch {self._newest_planned}, half written",
+                    "put the file back as it was, then run again",
+                )
+                raise InputError(str(error), where=where, hint=hint) from error
+            return
         yield IngestBatch(HISTORY, self._id, self._newest_planned, from_micros(rows[0]["micros"])), files
+
+    def _has_rows(self, batch_id: int) -> bool:
+        of_batch = (F.col("source") == HISTORY) & (F.col("batch_id") == batch_id)
+        return any(not self._tables.read(name).where(of_batch).isEmpty() for name in ("load_windows", "rejects"))
 
     def plan(self, files: Sequence[HistoryFile]) -> IngestBatch:
         """Record the next batch before it runs."""

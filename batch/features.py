@@ -1,6 +1,6 @@
 """Keep table `features` complete: rebuild the months whose hours have changed since it was last built."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from pyspark.sql import functions as F
 
@@ -18,7 +18,7 @@ from serverload.store.locks import held_for_home
 
 HOURLY_NOTE = "hourly_load_version"
 CLOSED_NOTE = "closed_until"
-HORIZONS_NOTE = "training_horizons"
+RULES_NOTE = "built_by"
 
 
 def update_features(tables: DeltaTables, settings: Settings, progress: Progress) -> bool:
@@ -39,7 +39,7 @@ def update_features(tables: DeltaTables, settings: Settings, progress: Progress)
 def _first_stale_hour(tables: DeltaTables, settings: Settings, version: int, closed: int) -> int | None:
     """The first target hour whose rows may be out of date; None where nothing is."""
     since = tables.newest_note("features", HOURLY_NOTE)
-    if since is None or tables.newest_note("features", HORIZONS_NOTE) != _told(settings.model.training_horizons):
+    if since is None or tables.newest_note("features", RULES_NOTE) != _rules(settings):
         return _first_hour(tables)
     changes = hour_changes(tables, int(since), version)
     if changes.everything:
@@ -73,10 +73,15 @@ def _rebuild(tables: DeltaTables, settings: Settings, first: int, closed: int, v
         medium_max=settings.classes.medium_max,
     )
     year, month = month_start.year, month_start.month
-    note = {HOURLY_NOTE: version, CLOSED_NOTE: closed, HORIZONS_NOTE: _told(horizons)}
+    note = {HOURLY_NOTE: version, CLOSED_NOTE: closed, RULES_NOTE: _rules(settings)}
     condition = f"year > {year} OR (year = {year} AND month >= {month})"
     tables.replace("features", rows.select(*TABLES["features"].column_names), condition, note)
 
 
-def _told(horizons: Sequence[int]) -> str:
-    return ",".join(map(str, horizons))
+def _rules(settings: Settings) -> dict[str, Any]:
+    """The settings that rows are made by: under others all of them are out of date."""
+    return {
+        "training_horizons": list(settings.model.training_horizons),
+        **settings.classes.model_dump(),
+        "retire_after_hours": settings.time.retire_after_hours,
+    }

@@ -17,6 +17,8 @@ _KEY = ("server_ip", "target_hour", "horizon_hours")
 _PARTS_OF_SHARE = 1_000_000
 _ROWS_PER_TASK = 100_000
 _ROWS_PER_TARGET = 1.0
+_LEAST_ROWS = 1000
+"""Fewer are not sampled at all."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def training_data(features: DataFrame, settings: ModelSettings) -> TrainingData:
     test = of_horizons.where(sf.col("target_hour").between(sf.lit(test_start), sf.lit(test_end - timedelta(hours=1))))
     seen = _seen(all_rows)
     _refuse_too_little(seen, settings.test_days)
+    if test.isEmpty():
+        what = f"no hour of the newest {settings.test_days} days, which are the test, has a label"
+        raise InputError(what, where="features", hint="backfill what is missing there, or change [model] test_days")
     return TrainingData(
         all_rows=all_rows,
         sampled=_sampled(all_rows, seen["rows"], len(horizons), settings),
@@ -99,7 +104,7 @@ def _sampled(rows: DataFrame, count: int, horizons: int, settings: ModelSettings
     A row is in the sample by its own key and the seed, whatever else is there. One row per target on average:
     the horizons of a target share its label and most inputs, and all of them made the forest slower and worse.
     """
-    wanted = min(count * _ROWS_PER_TARGET / horizons, settings.max_training_rows)
+    wanted = min(max(count * _ROWS_PER_TARGET / horizons, _LEAST_ROWS), settings.max_training_rows)
     share = round(_PARTS_OF_SHARE * min(1.0, wanted / count))
     drawn = sf.pmod(sf.xxhash64(*_KEY, sf.lit(settings.seed)), sf.lit(_PARTS_OF_SHARE)) < share
     tasks = 4 * (1 + int(wanted) // (4 * _ROWS_PER_TASK))

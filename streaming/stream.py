@@ -9,7 +9,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from serverload.advance import Advance, Advanced
 from serverload.advance.forecasts import ScoringModel
-from serverload.contracts.errors import StoreError
+from serverload.contracts.errors import ModelError, StoreError
 from serverload.contracts.instants import hour_start
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -42,7 +42,6 @@ class Stream:
         self._advance = Advance(tables, settings)
         self._batches, self._counts = 0, LineCounts()
         self._issued: list[int] = []
-        self._new_batch = threading.Event()
 
     def run(self, bootstrap: str, *, available_now: bool, stop: threading.Event) -> StreamResult:
         """Ingest and advance until `stop` is set, or, with `available_now`, until what is there has been read.
@@ -56,7 +55,7 @@ class Stream:
             try:
                 self._follow(query, stop)
             finally:
-                _stop_between_batches(query)
+                self._stop_between_batches(query)
             self._raise_failure(query)
             advanced = self._advanced()
             return StreamResult(self._batches, self._counts, tuple(self._issued), advanced)
@@ -76,18 +75,21 @@ class Stream:
     def _committed(self, counts: LineCounts) -> None:
         self._batches += 1
         self._counts += counts
-        self._new_batch.set()
 
     def _follow(self, query: StreamingQuery, stop: threading.Event) -> None:
-        """Advance after batches, and from time to time without any: a first champion is work too."""
+        """Advance from time to time, with or without new batches: a first champion is work too.
+
+        A registry that does not answer, or a home that another job works on, is told and tried again: ingest goes on.
+        """
         interval = self._settings.stream.forecast_interval_seconds
         last = time.monotonic()
-        while query.isActive and not stop.is_set():
-            self._new_batch.wait(_POLL_SECONDS)
+        while query.isActive and not stop.wait(_POLL_SECONDS):
             if time.monotonic() - last < interval:
                 continue
-            self._new_batch.clear()
-            self._advanced()
+            try:
+                self._advanced()
+            except (StoreError, ModelError) as error:
+                self._progress.say(f"forecasts wait: {error}")
             last = time.monotonic()
 
     def _advanced(self) -> Advanced:
@@ -104,6 +106,15 @@ class Stream:
     def _champion(self) -> ScoringModel | None:
         return self._registry.champion()
 
+    def _stop_between_batches(self, query: StreamingQuery) -> None:
+        """Stop once the running micro-batch is complete: stopping inside a Python batch function breaks it."""
+        deadline, batches = time.monotonic() + _STOP_SECONDS, self._batches
+        while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+            if self._batches > batches:  # under a backlog the next one follows at once
+                break
+            time.sleep(_POLL_SECONDS / 10)
+        query.stop()
+
     def _raise_failure(self, query: StreamingQuery) -> None:
         try:
             failure = query.exception()
@@ -113,14 +124,6 @@ class Stream:
             raise StoreError(
                 _first_line(str(failure)), where="stream", hint="mend the cause and start again; nothing is lost"
             )
-
-
-def _stop_between_batches(query: StreamingQuery) -> None:
-    """Stop once no micro-batch is running: stopping inside a Python batch function breaks it."""
-    deadline = time.monotonic() + _STOP_SECONDS
-    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    query.stop()
 
 
 def _first_line(text: str) -> str:

@@ -19,7 +19,6 @@ from serverload.advance.forecasts import (
     issue_forecasts,
     issued_hour,
     issuing_version,
-    needs_revision,
     revise_forecasts,
 )
 from serverload.advance.hours import refresh_hours
@@ -70,7 +69,8 @@ class Advance:
                 return Advanced(reached, None)
             model = champion()
             origins = self._forecast(closed, model, by_version)
-            self._mature(closed)
+            if model:  # without one, closed hours are still to be issued, and would be matured before
+                self._mature(closed)
             self._looked_at = self._tables.version("hourly_load")
             return Advanced(reached, closed, tuple(origins), waits_for_model=model is None)
 
@@ -88,7 +88,7 @@ class Advance:
     def _revise(self, origin: int, by_version: Callable[[str], ScoringModel | None]) -> None:
         version = self._tables.version("hourly_load")
         since = self._since("forecasts")
-        if not needs_revision(hour_changes(self._tables, since, version), origin):
+        if not hour_changes(self._tables, since, version).up_to(origin):
             return
         issuer = issuing_version(self._tables, origin)
         model = by_version(issuer) if issuer else None
@@ -105,7 +105,7 @@ class Advance:
             return
         mature_forecasts(
             self._tables,
-            closed,
+            closed if until is None else max(closed, until),  # the watermark may have stepped back
             changes,
             matured_until=until,
             version=version,

@@ -9,7 +9,6 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from serverload.advance.changes import Changes
 from serverload.contracts.instants import hour_start
 from serverload.model.forecasting import forecast_rows
 from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
@@ -81,11 +80,6 @@ def issuing_version(tables: DeltaTables, origin: int) -> str | None:
     """The model version that issued an hour."""
     row = _issued(tables, origin).select("model_version").head()
     return None if row is None else str(row["model_version"])
-
-
-def needs_revision(changes: Changes, origin: int) -> bool:
-    """Tell whether late data may have changed what the forecasts of an hour were based on."""
-    return changes.up_to(origin)
 
 
 def _scored(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> DataFrame:

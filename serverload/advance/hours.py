@@ -18,8 +18,8 @@ NOTE = "load_windows_version"
 _BY_MONTH_BYTES = 32 * 1024 * 1024
 
 
-def refresh_hours(tables: DeltaTables) -> bool:
-    """Recompute the hours touched since the version noted last; tell whether there were any.
+def refresh_hours(tables: DeltaTables) -> None:
+    """Recompute the hours touched since the version noted last.
 
     Few new bytes change single hours; many, or a log that no longer reaches back, replace whole months.
     The version is read before the rows: what arrives in between is computed now and looked at again next time.
@@ -27,18 +27,17 @@ def refresh_hours(tables: DeltaTables) -> bool:
     version = tables.version("load_windows")
     noted = tables.newest_note("hourly_load", NOTE)
     if version < 0 or noted == version:
-        return False
+        return
     commits = _commits_since(tables, noted, version)
     files = [file for commit in commits or [] for file in commit.files]
     if commits is not None and not files:
-        return False
+        return
     note = {NOTE: version}
     if commits is None or sum(file.size for file in files) > _BY_MONTH_BYTES:
         months = None if commits is None else sorted({file.partition["month"] for file in files})
         _replace_months(tables, months, note)
     else:
         _merge_hours(tables, tables.read_files("load_windows", [file.path for file in files]), note)
-    return True
 
 
 def _commits_since(tables: DeltaTables, noted: int | None, version: int) -> list[Commit] | None:

@@ -1,17 +1,19 @@
 """Hold matured forecasts against what came."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, time
+from functools import reduce
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from serverload.advance.changes import Changes
-from serverload.contracts.instants import hour_start
+from serverload.advance.forecasts import HOURLY_NOTE
+from serverload.contracts.instants import hour_number, hour_start
 from serverload.steps.feature_frames import actual_hours, fleet_hours, workload_class_column
 from serverload.store.delta_tables import DeltaTables
 
 MATURED_NOTE = "matured_until"
-HOURLY_NOTE = "hourly_load_version"
 _FORECAST_KEY = ["server_ip", "issued_hour", "horizon_hours", "revision"]
 
 
@@ -27,10 +29,10 @@ def mature_forecasts(
     medium_max: float,
 ) -> None:
     """Append an outcome for each forecast whose hour has closed, and a further one where its class has changed."""
-    due = _due_forecasts(tables, closed, changes, matured_until)
-    first = _first_target(due, changes, matured_until)
-    if first is None:
+    spans = _target_spans(tables, closed, changes, matured_until)
+    if not spans:
         return
+    first, due = spans[0][0], _due_forecasts(tables, spans)
     since = F.lit(hour_start(first - retire_after_hours))
     hourly = tables.read("hourly_load").where(F.col("hour").between(since, F.lit(hour_start(closed))))
     actual = actual_hours(
@@ -45,28 +47,39 @@ def mature_forecasts(
     tables.append("forecast_outcomes", outcomes, note={MATURED_NOTE: closed, HOURLY_NOTE: version})
 
 
-def _first_target(due: DataFrame, changes: Changes, matured_until: int | None) -> int | None:
-    """The first hour to hold forecasts against; None where there are no forecasts for any closed hour."""
-    if matured_until is not None and not changes.everything:
-        return min([matured_until + 1, *changes.hours])
-    first = due.agg(F.min(F.unix_seconds("target_hour"))).collect()[0][0]
-    return None if first is None else int(first) // 3600
-
-
-def _due_forecasts(tables: DeltaTables, closed: int, changes: Changes, matured_until: int | None) -> DataFrame:
-    """Forecasts of the hours that closed since, and of closed hours whose load may have changed."""
-    end = hour_start(closed)
-    due = tables.read("forecasts").where(
-        (F.col("target_date") <= F.lit(end.date())) & (F.col("target_hour") <= F.lit(end))
-    )
+def _target_spans(
+    tables: DeltaTables, closed: int, changes: Changes, matured_until: int | None
+) -> list[tuple[int, int]]:
+    """The target hours to hold forecasts against, as ascending ranges: closed since, or closed before and changed."""
+    newly = [] if matured_until is None else [(matured_until + 1, closed)] * (closed > matured_until)
+    if matured_until is not None and not changes.up_to(matured_until):
+        return newly
+    oldest = tables.read("forecasts").agg(F.min("target_date")).collect()[0][0]
+    if oldest is None:
+        return []
+    start = hour_number(datetime.combine(oldest, time(), UTC))
     if matured_until is None or changes.everything:
-        return due
-    changed = [hour for hour in changes.hours if hour <= matured_until]
-    first = min([matured_until + 1, *changed])
-    wanted = F.col("target_hour") > F.lit(hour_start(matured_until))
-    if changed:
-        wanted = wanted | F.col("target_hour").isin([hour_start(hour) for hour in changed])
-    return due.where((F.col("target_date") >= F.lit(hour_start(first).date())) & wanted)
+        return [(start, closed)] * (closed >= start)
+    return _ranges(hour for hour in changes.hours if start <= hour <= matured_until) + newly
+
+
+def _ranges(hours: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending hours as ranges of hours that follow one another."""
+    ranges: list[tuple[int, int]] = []
+    for hour in hours:
+        if ranges and ranges[-1][1] == hour - 1:
+            ranges[-1] = (ranges[-1][0], hour)
+        else:
+            ranges.append((hour, hour))
+    return ranges
+
+
+def _due_forecasts(tables: DeltaTables, spans: Sequence[tuple[int, int]]) -> DataFrame:
+    """The forecasts for target hours in the ranges."""
+    first, last = hour_start(spans[0][0]), hour_start(spans[-1][1])
+    inside = (F.col("target_hour").between(F.lit(hour_start(start)), F.lit(hour_start(end))) for start, end in spans)
+    of_days = F.col("target_date").between(F.lit(first.date()), F.lit(last.date()))
+    return tables.read("forecasts").where(of_days & reduce(Column.__or__, inside))
 
 
 def _known_outcomes(tables: DeltaTables, first: int) -> DataFrame:

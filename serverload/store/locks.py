@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from serverload.contracts.errors import StoreError
 from serverload.contracts.settings import is_local
 
-COMMIT_WAIT_SECONDS = 120.0
+COMMIT_WAIT_SECONDS = 600.0
 
 
 @contextmanager

@@ -20,6 +20,8 @@ _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
+    # a commit without rows still notes how far a table has been held against the one above it
+    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }
 _LOCAL = {
     "spark.driver.host": "127.0.0.1",
