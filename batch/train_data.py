@@ -17,7 +17,7 @@ _KEY = ("server_ip", "target_hour", "horizon_hours")
 _PARTS_OF_SHARE = 1_000_000
 _ROWS_PER_TASK = 100_000
 _ROWS_PER_TARGET = 1.0
-_LEAST_ROWS = 1000
+_LEAST_ROWS = 100
 """Fewer are not sampled at all."""
 
 

@@ -9,6 +9,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import hour_start
 from serverload.model.forecasting import forecast_rows
 from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
@@ -25,6 +26,10 @@ class ScoringModel(Protocol):
 
     name: str
     version: str
+
+    @property
+    def only_horizons(self) -> tuple[int, ...] | None:
+        """The horizons (h) that alone it can forecast; None for any."""
 
     def pipeline(self) -> PipelineModel:
         """The fitted pipeline."""
@@ -83,7 +88,12 @@ def issuing_version(tables: DeltaTables, origin: int) -> str | None:
 
 
 def _scored(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> DataFrame:
-    start = hour_start(min(origins) - lookback_hours(max(rules.horizons), rules.retire_after_hours))
+    only = model.only_horizons
+    horizons = tuple(hours for hours in rules.horizons if only is None or hours in only)
+    if not horizons:
+        what = f"{model.name} version {model.version} forecasts {', '.join(map(str, only or ()))} h ahead alone"
+        raise ModelError(what, where="[forecast] horizons", hint="add these, or train with feature_set full")
+    start = hour_start(min(origins) - lookback_hours(max(horizons), rules.retire_after_hours))
     hourly = tables.read("hourly_load").where(
         (F.col("month") >= f"{start:%Y-%m}") & F.col("hour").between(F.lit(start), F.lit(hour_start(max(origins))))
     )
@@ -92,7 +102,7 @@ def _scored(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], ru
         tables.read("servers"),
         fleet_hours(hourly),
         origins=origins,
-        horizons=rules.horizons,
+        horizons=horizons,
         retire_after_hours=rules.retire_after_hours,
     )
     return forecast_rows(

@@ -1,10 +1,13 @@
 """Reading a file as whole lines, range by range: every line belongs to the range that its first byte is in."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from serverload.contracts.errors import InputError
 
 CHUNK_BYTES = 16 * 1024 * 1024
 
@@ -33,13 +36,15 @@ def ranges_of(uri: str, size: int, range_bytes: int) -> list[ByteRange]:
 def read_lines(part: ByteRange, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, memoryview]]:
     """Yield (byte offset, whole lines) chunks of a range; the last line of a file may lack its newline.
 
-    Offsets of a compressed file count decompressed bytes. Memory is two chunks, or the longest line.
+    Offsets of a compressed file count decompressed bytes. Memory is two chunks, or the longest line. Raises
+    InputError where a compressed file is broken.
     """
     with _opened(part.uri) as file:
-        offset = _first_line_start(file, part.start)
         if is_compressed(part.uri):
-            yield from _chunks(file, offset, None, chunk_bytes)
-        elif offset < part.end:
+            yield from _unpacked(part.uri, file, chunk_bytes)
+            return
+        offset = _first_line_start(file, part.start)
+        if offset < part.end:
             yield from _chunks(file, offset, part.end, chunk_bytes)
 
 
@@ -51,6 +56,14 @@ def local_path(uri: str) -> Path:
 def _opened(uri: str) -> BinaryIO:
     path = local_path(uri)
     return cast(BinaryIO, gzip.open(path, "rb")) if is_compressed(uri) else path.open("rb", buffering=0)
+
+
+def _unpacked(uri: str, file: BinaryIO, chunk_bytes: int) -> Iterator[tuple[int, memoryview]]:
+    try:
+        yield from _chunks(file, 0, None, chunk_bytes)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        hint = "mend or remove it, then run again"
+        raise InputError(f"cannot be unpacked: {error}", where=uri, hint=hint) from error
 
 
 def _first_line_start(file: BinaryIO, start: int) -> int:

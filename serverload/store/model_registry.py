@@ -36,6 +36,13 @@ class RegisteredModel:
     tags: Mapping[str, str]
     registry: "ModelRegistry" = field(repr=False, compare=False)
 
+    @property
+    def only_horizons(self) -> tuple[int, ...] | None:
+        """The horizons (h) that alone it can forecast; None where the horizon is one of its inputs."""
+        if self.tags.get("feature_set") != "article":
+            return None
+        return tuple(int(hours) for hours in self.tags["training_horizons"].split(","))
+
     def pipeline(self) -> PipelineModel:
         """The fitted pipeline, loaded once per registry object. Raises ModelError when its artefacts are missing."""
         return self.registry.load(self.version)

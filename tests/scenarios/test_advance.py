@@ -34,6 +34,7 @@ class Model:
     fitted: PipelineModel
     version: str = "1"
     name: str = "drawn"
+    only_horizons: tuple[int, ...] | None = None
 
     def pipeline(self) -> PipelineModel:
         return self.fitted
@@ -172,6 +173,37 @@ def test_a_further_run_writes_nothing(late: tuple[DeltaTables, Advanced], model:
     before = {name: tables.version(name) for name in TABLES}
     advance(tables, model)
     assert {name: tables.version(name) for name in TABLES} == before
+
+
+def test_hours_that_a_job_without_a_champion_saw_close_are_issued_and_matured_later(
+    spark: SparkSession, started: tuple[DeltaTables, Advanced], closed: tuple[DeltaTables, Advanced], model: Model,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    tables = copied(spark, started[0], tmp_path)
+    add_hours(tables, NOW, NOW + 3)
+    advance(tables, None)
+    advance(tables, model)
+    assert rows_of_all(tables.home) == rows_of_all(closed[0].home)
+
+
+def test_a_champion_for_one_horizon_issues_that_alone(spark: SparkSession, model: Model, tmp_path: Path) -> None:
+    tables = DeltaTables(spark, str(tmp_path))
+    add_hours(tables, FIRST, FIRST + 50)
+    advance(tables, Model(model.fitted, only_horizons=(48,)))
+    assert counted(tables.home, "select distinct horizon_hours as h from forecasts") == [{"h": 48}]
+
+
+def test_labels_follow_the_thresholds(
+    spark: SparkSession, first_home: tuple[DeltaTables, Advanced], tmp_path: Path
+) -> None:
+    tables = copied(spark, first_home[0], tmp_path)
+    labels = f"select label, count(*) as n from features where server_ip = '{SERVERS[2]}' group by 1"
+    (before,) = counted(tables.home, labels)
+    higher = load_settings(flags={"model": {"training_horizons": "1,48"}, "classes": {"low_max": 350.0}})
+    assert update_features(tables, higher, Silent())
+    assert not update_features(tables, higher, Silent())
+    assert counted(tables.home, labels) == [{"label": "low", "n": before["n"]}]
+    assert before["label"] == "medium"
 
 
 class PowerCut(BaseException):

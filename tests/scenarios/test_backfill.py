@@ -1,5 +1,6 @@
 """The history into tables, held against a slow reading of the same CSV files."""
 
+import gzip
 import os
 import shutil
 from datetime import UTC, date, datetime
@@ -126,6 +127,24 @@ def test_a_changed_file_is_an_error_that_names_it(filled: DeltaTables, history: 
 
     with pytest.raises(InputError, match=r"day\.csv: changed since it was ingested"):
         backfill(filled, SETTINGS.ingest, [str(changed)], Silent())
+
+
+def test_a_broken_file_can_be_mended_or_taken_away(spark: SparkSession, tmp_path: Path) -> None:
+    """Its batch was planned and not written: the plan does not stand in the way of the mended file."""
+    lines = b"2016-02-27 10:00:00,,1,5,1,1,3,1,1,1,1,1,1,70.5,10.9.9.9,10.8.8.8\n" * 5000
+    whole, broken, other = gzip.compress(lines), tmp_path / "in" / "b.csv.gz", tmp_path / "in" / "a.csv"
+    broken.parent.mkdir()
+    other.write_bytes(lines)
+    broken.write_bytes(whole[: len(whole) // 2])
+    tables = DeltaTables(spark, str(tmp_path / "home"))
+    with pytest.raises(Exception, match=r"b\.csv\.gz"):
+        backfill(tables, SETTINGS.ingest, [str(broken.parent)], Silent(), force=True)
+
+    broken.write_bytes(whole)
+    done = backfill(tables, SETTINGS.ingest, [str(broken.parent)], Silent())
+
+    assert (done.files, done.counts.accepted) == (2, 10_000)
+    assert tables.read("ingest_log").count() == 1
 
 
 def test_a_wrong_file_stops_before_anything_is_committed(spark: SparkSession, tmp_path: Path) -> None:
