@@ -38,7 +38,9 @@ def bare_sums(spark: SparkSession, folder: Path) -> DataFrame:
         .csv(str(folder))
     )
     start = F.timestamp_seconds(F.floor(F.unix_timestamp("SessionStart") / 300) * 300).alias("window_start")
-    return lines.groupBy("ServerIP", start).agg(F.count("*"), *(F.sum(name).alias(name) for name in SUMMED.values()))
+    return lines.groupBy("ServerIP", start).agg(
+        F.count("*").alias("sessions"), *(F.sum(name).alias(name) for name in SUMMED.values())
+    )
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -86,7 +86,7 @@ def commit_batch(
 def _load_windows(tagged: DataFrame, batch: IngestBatch) -> DataFrame:
     partials = tagged.where(F.col("kind") == WINDOW)
     return (
-        stored_windows(added_windows(partials, "server_ip", "window_start"))
+        stored_windows(added_windows(partials))
         .withColumn("source", F.lit(batch.source))
         .withColumn("batch_id", F.lit(batch.batch_id).cast("bigint"))
         .withColumn("month", month_of("window_start"))

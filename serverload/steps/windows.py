@@ -41,20 +41,33 @@ def newest_type() -> list[Column]:
     return [newest["server_type"].alias("server_type"), newest["server_type_at"].alias("server_type_at")]
 
 
-def added_windows(partials: DataFrame, *keys: str) -> DataFrame:
-    """Add partial window rows whose measures are micros (bigint), one row per `keys`; measures stay micros."""
-    return partials.groupBy(*keys).agg(
+def _newest_type_of_window() -> list[Column]:
+    """As `newest_type`, of rows of one window: time within it and type packed into one bigint.
+
+    A maximum over a struct makes Spark sort all rows, one over a bigint does not.
+    """
+    start = F.unix_micros("window_start")
+    after, kind = F.unix_micros("server_type_at") - start, F.col("server_type").cast("bigint") + _HALF
+    packed = F.max(F.shiftleft(after, 32) + kind)
+    kind_again = (packed.bitwiseAND(F.lit(2 * _HALF - 1)) - _HALF).cast("int")
+    at_again = F.timestamp_micros(start + F.shiftright(packed, 32))
+    return [kind_again.alias("server_type"), at_again.alias("server_type_at")]
+
+
+def added_windows(partials: DataFrame) -> DataFrame:
+    """Add partial rows whose measures are micros (bigint), one row a server and window; measures stay micros."""
+    return partials.groupBy("server_ip", "window_start").agg(
         F.sum("sessions").alias("sessions"),
         *(sum_micros(F.col(name)).alias(name) for name in MEASURES),
         F.max("last_event").alias("last_event"),
-        *newest_type(),
+        *_newest_type_of_window(),
     )
 
 
 def window_sums(load_windows: DataFrame) -> DataFrame:
     """One row per server and window of `load_windows`, partial sums added, measures as micros (bigint)."""
     as_micros = load_windows.withColumns({name: micros(name) for name in MEASURES})
-    return added_windows(as_micros, "server_ip", "window_start")
+    return added_windows(as_micros)
 
 
 def stored_windows(sums: DataFrame) -> DataFrame:

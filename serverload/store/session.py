@@ -32,6 +32,7 @@ _LOCAL = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.databricks.delta.delta.log.cacheSize": "3",
+    "spark.sql.maxConcurrentOutputFileWriters": "16",  # else all rows are sorted by month before they are written
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
 }
 _REDACTED = "(?i)secret|password|token|access[.]?key|sasl.jaas.config|connection.?string"
