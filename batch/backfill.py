@@ -18,8 +18,8 @@ from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
 from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
-from serverload.steps.ingest_rows import TAGGED_DDL, file_lines, tagged_rows
-from serverload.store.byte_ranges import ByteRange, ranges_of, read_lines
+from serverload.steps.ingest_rows import ALL_KINDS, TAGGED_DDL, WINDOW, file_lines, tagged_rows
+from serverload.store.byte_ranges import ByteRange, read_lines, tasks_of
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 
@@ -62,19 +62,21 @@ def backfill(
     )
 
 
-def history_rows(tables: DeltaTables, ranges: Sequence[ByteRange], rules: LineRules) -> DataFrame:
-    """Tagged rows of byte ranges, one task a range."""
-    numbers = tables.spark.range(0, len(ranges), 1, len(ranges))
-    return numbers.mapInArrow(partial(_tagged_ranges, list(ranges), rules), TAGGED_DDL)
+def history_rows(
+    tables: DeltaTables, tasks: Sequence[Sequence[ByteRange]], rules: LineRules, kinds: frozenset[str]
+) -> DataFrame:
+    """Tagged rows, of some kinds, of the byte ranges of each task."""
+    numbers = tables.spark.range(0, len(tasks), 1, len(tasks))
+    return numbers.mapInArrow(partial(_tagged_ranges, list(tasks), rules, kinds), TAGGED_DDL)
 
 
 def _tagged_ranges(
-    ranges: list[ByteRange], rules: LineRules, numbers: Iterable[pa.RecordBatch]
+    tasks: list[Sequence[ByteRange]], rules: LineRules, kinds: frozenset[str], numbers: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for batch in numbers:
         for number in batch.column(0).to_pylist():
-            part = ranges[number]
-            yield from tagged_rows(rules, (file_lines(part.uri, start, lines) for start, lines in read_lines(part)))
+            chunks = (file_lines(part.uri, start, lines) for part in tasks[number] for start, lines in read_lines(part))
+            yield from tagged_rows(rules, chunks, kinds)
 
 
 def _run(
@@ -82,12 +84,15 @@ def _run(
 ) -> LineCounts:
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
-    ranges = [part for file in files for part in ranges_of(file.uri, file.size, settings.range_bytes)]
-    rows = history_rows(tables, ranges, line_rules(settings, HISTORY, batch.batch_time))
+    task_bytes = min(settings.range_bytes, size // (2 * tables.spark.sparkContext.defaultParallelism))
+    tasks = tasks_of([(file.uri, file.size) for file in files], settings.range_bytes, task_bytes)
+    rules = line_rules(settings, HISTORY, batch.batch_time)
+    windows = history_rows(tables, tasks, rules, frozenset((WINDOW,)))
+    rest = history_rows(tables, tasks, rules, ALL_KINDS - {WINDOW})
     sizes = {file.uri: file.size for file in files}
-    parts = [sizes[part.uri] if part.end < 0 else part.end - part.start for part in ranges]
-    with tasks_told(tables.spark, parts, progress), computed_once(rows) as tagged:
-        return commit_batch(tables, tagged, batch, before_log=lambda: _record_done(tables, batch, files))
+    parts = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
+    with tasks_told(tables.spark, parts, progress), computed_once(rest) as others:
+        return commit_batch(tables, windows, others, batch, before_log=lambda: _record_done(tables, batch, files))
 
 
 def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile]) -> None:

@@ -14,7 +14,7 @@ from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings
 from serverload.contracts.tables import TABLES
 from serverload.steps.event_kernel import LineCounts, LineRules
-from serverload.steps.ingest_rows import COUNT, REJECT, WINDOW
+from serverload.steps.ingest_rows import COUNT, REJECT
 from serverload.steps.peaks import month_of
 from serverload.steps.windows import added_windows, stored_windows
 from serverload.store.delta_tables import DeltaTables, Transaction
@@ -62,31 +62,31 @@ def computed_once(rows: DataFrame) -> Iterator[DataFrame]:
 
 def commit_batch(
     tables: DeltaTables,
-    tagged: DataFrame,
+    windows: DataFrame,
+    others: DataFrame,
     batch: IngestBatch,
     before_log: Callable[[], None] = lambda: None,
     lost_offsets: int = 0,
 ) -> LineCounts:
     """Write a batch's window sums, rejects and, last, its row of `ingest_log`; a repeat adds nothing.
 
-    `tagged` is read several times: give it `computed_once`. `before_log` runs between the data and the log row (the
-    ledger of files).
+    `windows` and `others` are the tagged rows of kind window, and those of the other kinds; the others are read
+    twice: give them `computed_once`. `before_log` runs between the data and the log row (the ledger of files).
     """
-    counts = _counts(tagged)
+    counts = _counts(others)
     if counts.accepted:
-        tables.append("load_windows", _load_windows(tagged, batch), batch.transaction("load_windows"))
+        tables.append("load_windows", _load_windows(windows, batch), batch.transaction("load_windows"))
     if counts.rejected:
-        tables.append("rejects", _rejects(tagged, batch), batch.transaction("rejects"))
+        tables.append("rejects", _rejects(others, batch), batch.transaction("rejects"))
     before_log()
     log_row = _log_row(tables, batch, counts, lost_offsets)
     tables.append("ingest_log", log_row, batch.transaction("ingest_log"))
     return counts
 
 
-def _load_windows(tagged: DataFrame, batch: IngestBatch) -> DataFrame:
-    partials = tagged.where(F.col("kind") == WINDOW)
+def _load_windows(windows: DataFrame, batch: IngestBatch) -> DataFrame:
     return (
-        stored_windows(added_windows(partials))
+        stored_windows(added_windows(windows))
         .withColumn("source", F.lit(batch.source))
         .withColumn("batch_id", F.lit(batch.batch_id).cast("bigint"))
         .withColumn("month", month_of("window_start"))

@@ -14,7 +14,7 @@ from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings, StreamSettings
 from serverload.ingest import LIVE, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts
-from serverload.steps.ingest_rows import TAGGED_DDL, message_lines, tagged_rows
+from serverload.steps.ingest_rows import TAGGED_DDL, WINDOW, message_lines, tagged_rows
 from serverload.store.delta_tables import DeltaTables
 
 _TAGGED = f"{TAGGED_DDL}, batch_micros BIGINT"
@@ -60,12 +60,14 @@ def checkpoint_id(tables: DeltaTables, checkpoint: str) -> str:
 
 def _write_batch(tables: DeltaTables, rows: DataFrame, checkpoint: str, batch_id: int) -> LineCounts | None:
     """Commit one batch; None for one without messages, which has no time either."""
+    is_window = F.col("kind") == WINDOW
     with computed_once(rows) as tagged:
         micros = tagged.agg(F.max("batch_micros")).collect()[0][0]
         if micros is None:
             return None
         batch = IngestBatch(LIVE, checkpoint, batch_id, from_micros(micros))
-        return commit_batch(tables, tagged.drop("batch_micros"), batch)
+        windows, others = (tagged.drop("batch_micros").where(of_kind) for of_kind in (is_window, ~is_window))
+        return commit_batch(tables, windows, others, batch)
 
 
 def _tagged_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -27,6 +27,7 @@ _COUNT_TYPES: list[tuple[str, pa.DataType]] = [
     ("first_event", pa.timestamp("us", "UTC")),
 ]
 WINDOW, REJECT, COUNT = "window", "reject", "count"
+ALL_KINDS = frozenset((WINDOW, REJECT, COUNT))
 TAGGED_SCHEMA = pa.schema([("kind", pa.string()), *_WINDOW_TYPES, *_REJECT_TYPES, *_COUNT_TYPES])
 TAGGED_DDL = ", ".join(
     [
@@ -50,22 +51,28 @@ class Lines:
     origins: Origins
 
 
-def tagged_rows(rules: LineRules, chunks: Iterable[Lines]) -> Iterator[pa.RecordBatch]:
-    """Run the event kernel over chunks of lines; yields windows and rejects a chunk, and one row of counts."""
+def tagged_rows(
+    rules: LineRules, chunks: Iterable[Lines], kinds: frozenset[str] = ALL_KINDS
+) -> Iterator[pa.RecordBatch]:
+    """Run the event kernel over chunks of lines; yields windows and rejects a chunk, and one row of counts.
+
+    Only rows of `kinds` are handed out: it is cheaper to read a file twice than to keep its windows.
+    """
     kernel = EventKernel(rules)
     counts = LineCounts()
     for chunk in chunks:
         result = kernel.run(chunk.buffer)
         counts += result.counts
-        yield from _rows_of(result, chunk.origins)
-    yield _tagged(COUNT, 1, _count_columns(counts))
+        yield from _rows_of(result, chunk.origins, kinds)
+    if COUNT in kinds:
+        yield _tagged(COUNT, 1, _count_columns(counts))
 
 
-def _rows_of(result: KernelResult, origins: Origins) -> Iterator[pa.RecordBatch]:
-    if result.windows.num_rows:
+def _rows_of(result: KernelResult, origins: Origins, kinds: frozenset[str]) -> Iterator[pa.RecordBatch]:
+    if WINDOW in kinds and result.windows.num_rows:
         windows = result.windows.combine_chunks()
         yield _tagged(WINDOW, windows.num_rows, {name: _array(windows[name]) for name in windows.column_names})
-    if result.rejects.num_rows:
+    if REJECT in kinds and result.rejects.num_rows:
         rejects = result.rejects.combine_chunks()
         columns = {name: _array(rejects[name]) for name in ("line", "reason")}
         columns["origin"] = origins(rejects["offset"].to_numpy())

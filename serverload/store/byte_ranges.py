@@ -2,7 +2,7 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -20,6 +20,10 @@ class ByteRange:
     start: int
     end: int
 
+    def length(self, size: int) -> int:
+        """Bytes to read of a file of this size."""
+        return size if self.end < 0 else self.end - self.start
+
 
 def is_compressed(uri: str) -> bool:
     """Tell whether a file can only be read from its beginning."""
@@ -31,6 +35,24 @@ def ranges_of(uri: str, size: int, range_bytes: int) -> list[ByteRange]:
     if is_compressed(uri):
         return [ByteRange(uri, 0, -1)]
     return [ByteRange(uri, start, min(start + range_bytes, size)) for start in range(0, size, range_bytes)]
+
+
+def tasks_of(files: Sequence[tuple[str, int]], range_bytes: int, task_bytes: int) -> list[list[ByteRange]]:
+    """The ranges of files (address, size), small ones that follow one another packed up to `task_bytes` a task.
+
+    A task costs Spark as much as reading some megabytes.
+    """
+    tasks: list[list[ByteRange]] = []
+    room = 0
+    for uri, size in files:
+        for part in ranges_of(uri, size, range_bytes):
+            length = part.length(size)
+            if not tasks or length > room:
+                tasks.append([])
+                room = task_bytes
+            tasks[-1].append(part)
+            room -= length
+    return tasks
 
 
 def read_lines(part: ByteRange, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, memoryview]]:
