@@ -9,6 +9,8 @@ from serverload.cli.spark_log import complaints, log_in_use
 from serverload.contracts.errors import ServerloadError
 
 _FROM_SPARK = ("pyspark.", "py4j.")
+_RAISED_IN_A_WORKER = re.compile(rf"^{re.escape(ServerloadError.__module__)}\.\w+: (.+)$", re.MULTILINE)
+"""Our own error, as the stack trace of a Python worker ends in it."""
 _NO_ROOM = "No space left on device"
 _LONGEST = 400
 _SEE_STACK = "see the stack trace with --debug"
@@ -23,6 +25,8 @@ def line_of(error: BaseException) -> str:
     told = f"; Spark's own words are in {log}" if log else ""
     if isinstance(error, ServerloadError):
         line = str(error)
+    elif from_worker := _RAISED_IN_A_WORKER.search(str(error)):
+        line = from_worker[1]
     elif any(_is_full_disk(link) for link in chain):
         line = f"no room left on the disk of {_place(chain)}; free some space and run it again: nothing needs repair"
     elif isinstance(error, OSError) and error.filename and error.strerror:

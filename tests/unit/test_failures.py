@@ -49,6 +49,14 @@ def test_an_error_of_ours_that_spark_caused_names_the_log(log: Path) -> None:
     assert line_of(error) == f"cannot be written; Spark's own words are in {log}"
 
 
+def test_an_error_of_ours_from_a_worker_is_told_as_ours() -> None:
+    trace = 'Traceback (most recent call last):\n  File "x.py", line 1, in y\nserverload.contracts.errors.InputError: '
+    assert (
+        line_of(RuntimeError(f"{trace}b.csv.gz: cannot be unpacked; mend it\n"))
+        == "b.csv.gz: cannot be unpacked; mend it"
+    )
+
+
 def test_a_failure_after_spark_complained_names_the_log(log: Path) -> None:
     with log.open("a") as words:
         words.write("12:00:00 ERROR TaskSetManager: a task failed\n")
