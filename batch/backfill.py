@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from batch.history_files import HistoryFile, history_files, new_files, planned_batches
+from batch.history_files import HistoryFile, check_unchanged, history_files, new_files
 from batch.reject_share import check_reject_share
 from batch.task_progress import tasks_told
 from serverload.contracts.errors import InputError
@@ -19,7 +19,7 @@ from serverload.contracts.settings import IngestSettings
 from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
 from serverload.steps.ingest_rows import ALL_KINDS, TAGGED_DDL, WINDOW, file_lines, tagged_rows
-from serverload.store.byte_ranges import ByteRange, read_lines, tasks_of
+from serverload.store.byte_ranges import ByteRange, packed, ranges_of, read_lines
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 
@@ -52,7 +52,7 @@ def backfill(
             check_reject_share(
                 [file.uri for file in files], line_rules(settings, HISTORY, _now()), settings.max_reject_share
             )
-        for group in planned_batches(files, settings.batch_bytes):
+        for group in packed(files, lambda file: file.size, settings.batch_bytes):
             batch = ledger.plan(group)
             counts += _run(tables, settings, batch, group, progress)
             batches.append((batch, group))
@@ -84,18 +84,22 @@ def _run(
 ) -> LineCounts:
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
-    task_bytes = min(settings.range_bytes, size // (2 * tables.spark.sparkContext.defaultParallelism))
-    tasks = tasks_of([(file.uri, file.size) for file in files], settings.range_bytes, task_bytes)
+    sizes = {file.uri: file.size for file in files}
+    ranges = [part for file in files for part in ranges_of(file.uri, file.size, settings.range_bytes)]
+    # a task costs Spark as much as reading some megabytes: small files share one
+    most = min(settings.range_bytes, size // (2 * tables.spark.sparkContext.defaultParallelism))
+    tasks = packed(ranges, lambda part: part.length(sizes[part.uri]), most)
     rules = line_rules(settings, HISTORY, batch.batch_time)
     windows = history_rows(tables, tasks, rules, frozenset((WINDOW,)))
     rest = history_rows(tables, tasks, rules, ALL_KINDS - {WINDOW})
-    sizes = {file.uri: file.size for file in files}
-    parts = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
-    with tasks_told(tables.spark, parts, progress), computed_once(rest) as others:
+    task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
+    with tasks_told(tables.spark, task_sizes, progress), computed_once(rest) as others:
         return commit_batch(tables, windows, others, batch, before_log=lambda: _record_done(tables, batch, files))
 
 
 def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile]) -> None:
+    """Enter the files into the ledger; InputError if one is not what was planned: it was read while it changed."""
+    check_unchanged(files)
     rows = [(file.uri, file.size, file.etag, batch.checkpoint_id, batch.batch_id) for file in files]
     schema = "uri STRING, size BIGINT, etag STRING, checkpoint_id STRING, batch_id BIGINT"
     tables.append("ingested_files", tables.spark.createDataFrame(rows, schema), batch.transaction("ingested_files"))
@@ -134,14 +138,11 @@ class _Ledger:
         rows = plans.select("uri", "size", "etag", F.unix_micros("batch_time").alias("micros")).collect()
         files = sorted(HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows)
         try:
-            new_files(history_files([file.uri for file in files]), {file.uri: file for file in files})
+            check_unchanged(files)
         except InputError as error:
             if self._has_rows(self._newest_planned):
-                where, hint = (
-                    f"batch {self._newest_planned}, half written",
-                    "put the file back as it was, then run again",
-                )
-                raise InputError(str(error), where=where, hint=hint) from error
+                where = f"batch {self._newest_planned}, half written"
+                raise InputError(str(error), where=where, hint="put it back as it was, then run again") from error
             return
         yield IngestBatch(HISTORY, self._id, self._newest_planned, from_micros(rows[0]["micros"])), files
 

@@ -1,4 +1,4 @@
-"""The files of the history: which of them are new, and how those are cut into batches."""
+"""The files of the history, and which of them are new."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,14 +38,6 @@ def new_files(files: Iterable[HistoryFile], done: dict[str, HistoryFile]) -> lis
     return new
 
 
-def planned_batches(files: Sequence[HistoryFile], batch_bytes: int) -> list[list[HistoryFile]]:
-    """Cut files, in order, into batches of whole files: each at most `batch_bytes`, or one larger file."""
-    batches: list[list[HistoryFile]] = []
-    room = 0
-    for file in files:
-        if not batches or file.size > room:
-            batches.append([])
-            room = batch_bytes
-        batches[-1].append(file)
-        room -= file.size
-    return batches
+def check_unchanged(files: Sequence[HistoryFile]) -> None:
+    """Raise InputError for a file that is gone, or is not what it was when it was listed."""
+    new_files(history_files([file.uri for file in files]), {file.uri: file for file in files})

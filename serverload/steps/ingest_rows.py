@@ -1,4 +1,4 @@
-"""One pass over lines gives three things: window sums, rejects and counts, as tagged Arrow rows."""
+"""The event kernel over lines gives three things: window sums, rejects and counts, as tagged Arrow rows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

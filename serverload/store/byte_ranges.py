@@ -2,14 +2,16 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from serverload.contracts.errors import InputError
 
 CHUNK_BYTES = 16 * 1024 * 1024
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,17 @@ def ranges_of(uri: str, size: int, range_bytes: int) -> list[ByteRange]:
     return [ByteRange(uri, start, min(start + range_bytes, size)) for start in range(0, size, range_bytes)]
 
 
-def tasks_of(files: Sequence[tuple[str, int]], range_bytes: int, task_bytes: int) -> list[list[ByteRange]]:
-    """The ranges of files (address, size), small ones that follow one another packed up to `task_bytes` a task.
-
-    A task costs Spark as much as reading some megabytes.
-    """
-    tasks: list[list[ByteRange]] = []
+def packed(parts: Iterable[Part], size_of: Callable[[Part], int], most: int) -> list[list[Part]]:
+    """Cut parts, in order, into groups of at most `most` bytes each, or of one larger part."""
+    groups: list[list[Part]] = []
     room = 0
-    for uri, size in files:
-        for part in ranges_of(uri, size, range_bytes):
-            length = part.length(size)
-            if not tasks or length > room:
-                tasks.append([])
-                room = task_bytes
-            tasks[-1].append(part)
-            room -= length
-    return tasks
+    for part in parts:
+        if not groups or size_of(part) > room:
+            groups.append([])
+            room = most
+        groups[-1].append(part)
+        room -= size_of(part)
+    return groups
 
 
 def read_lines(part: ByteRange, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, memoryview]]:

@@ -147,6 +147,33 @@ def test_a_broken_file_can_be_mended_or_taken_away(spark: SparkSession, tmp_path
     assert tables.read("ingest_log").count() == 1
 
 
+def test_a_file_that_grows_while_it_is_read_is_told_and_its_batch_is_not_complete(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    file, home = tmp_path / "day.csv", str(tmp_path / "home")
+    lines = "2016-02-27 10:00:00,,1,5,1,1,3,1,1,1,1,1,1,70.5,10.9.9.9,10.8.8.8\n" * 3
+    file.write_text(lines)
+    made = file.stat().st_mtime_ns
+
+    class Growing(DeltaTables):
+        def append(self, name, rows, transaction=None, note=None) -> None:  # type: ignore[no-untyped-def]
+            super().append(name, rows, transaction, note)
+            if name == "load_windows":
+                file.write_text(lines + lines)
+
+    with pytest.raises(InputError, match=r"day\.csv: changed since"):
+        backfill(Growing(spark, home), SETTINGS.ingest, [str(file)], Silent())
+    tables = DeltaTables(spark, home)
+    assert tables.version("ingest_log") == -1
+    with pytest.raises(InputError, match=r"batch 0, half written: .*put it back as it was"):
+        backfill(tables, SETTINGS.ingest, [str(file)], Silent())
+
+    file.write_text(lines)
+    os.utime(file, ns=(made, made))
+    assert backfill(tables, SETTINGS.ingest, [str(file)], Silent()).counts.accepted == 3
+    assert run_sql(home, "select sum(sessions)::bigint as n from load_windows").to_pylist() == [{"n": 3}]
+
+
 def test_a_wrong_file_stops_before_anything_is_committed(spark: SparkSession, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.csv"
     wrong.write_text("just,some,notes\n" * 50)
