@@ -18,10 +18,14 @@ from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
 from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
-from serverload.steps.ingest_rows import ALL_KINDS, TAGGED_DDL, WINDOW, file_lines, tagged_rows
-from serverload.store.byte_ranges import ByteRange, packed, ranges_of, read_lines
+from serverload.steps.ingest_rows import PACKED_DDL, file_lines, packed_rows
+from serverload.store.byte_ranges import ByteRange, packed, ranges_of, read_lines, text_size
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
+
+_SMALL_TASK = 8 * 1024 * 1024
+_PART_BYTES, _MOST_PARTS = 16 * 1024 * 1024, 1024
+"""Window sums are added up in parts of so much text each: few enough rows to stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +66,19 @@ def backfill(
     )
 
 
-def history_rows(
-    tables: DeltaTables, tasks: Sequence[Sequence[ByteRange]], rules: LineRules, kinds: frozenset[str]
-) -> DataFrame:
-    """Tagged rows, of some kinds, of the byte ranges of each task."""
+def history_rows(tables: DeltaTables, tasks: Sequence[Sequence[ByteRange]], rules: LineRules, parts: int) -> DataFrame:
+    """Packed rows of the byte ranges of each task."""
     numbers = tables.spark.range(0, len(tasks), 1, len(tasks))
-    return numbers.mapInArrow(partial(_tagged_ranges, list(tasks), rules, kinds), TAGGED_DDL)
+    return numbers.mapInArrow(partial(_packed_ranges, list(tasks), rules, parts), PACKED_DDL)
 
 
-def _tagged_ranges(
-    tasks: list[Sequence[ByteRange]], rules: LineRules, kinds: frozenset[str], numbers: Iterable[pa.RecordBatch]
+def _packed_ranges(
+    tasks: list[Sequence[ByteRange]], rules: LineRules, parts: int, numbers: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for batch in numbers:
         for number in batch.column(0).to_pylist():
             chunks = (file_lines(part.uri, start, lines) for part in tasks[number] for start, lines in read_lines(part))
-            yield from tagged_rows(rules, chunks, kinds)
+            yield from packed_rows(rules, chunks, parts)
 
 
 def _run(
@@ -85,16 +87,16 @@ def _run(
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
     sizes = {file.uri: file.size for file in files}
-    ranges = [part for file in files for part in ranges_of(file.uri, file.size, settings.range_bytes)]
+    cores = tables.spark.sparkContext.defaultParallelism
     # a task costs Spark as much as reading some megabytes: small files share one
-    most = min(settings.range_bytes, size // (2 * tables.spark.sparkContext.defaultParallelism))
-    tasks = packed(ranges, lambda part: part.length(sizes[part.uri]), most)
-    rules = line_rules(settings, HISTORY, batch.batch_time)
-    windows = history_rows(tables, tasks, rules, frozenset((WINDOW,)))
-    rest = history_rows(tables, tasks, rules, ALL_KINDS - {WINDOW})
+    task_bytes = min(settings.range_bytes, max(_SMALL_TASK, size // (2 * cores)))
+    ranges = [part for file in files for part in ranges_of(file.uri, file.size, task_bytes)]
+    tasks = packed(ranges, lambda part: part.length(sizes[part.uri]), task_bytes)
+    parts = min(max(cores, sum(text_size(file.uri, file.size) for file in files) // _PART_BYTES), _MOST_PARTS)
+    rows = history_rows(tables, tasks, line_rules(settings, HISTORY, batch.batch_time), parts)
     task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
-    with tasks_told(tables.spark, task_sizes, progress), computed_once(rest) as others:
-        return commit_batch(tables, windows, others, batch, before_log=lambda: _record_done(tables, batch, files))
+    with tasks_told(tables.spark, task_sizes, progress), computed_once(rows) as once:
+        return commit_batch(tables, once, batch, before_log=lambda: _record_done(tables, batch, files))
 
 
 def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile]) -> None:

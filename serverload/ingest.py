@@ -1,25 +1,32 @@
-"""One ingest batch, from tagged rows to its tables: what history and live share."""
+"""One ingest batch, from packed rows to its tables: what history and live share."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings
 from serverload.contracts.tables import TABLES
 from serverload.steps.event_kernel import LineCounts, LineRules
-from serverload.steps.ingest_rows import COUNT, REJECT
+from serverload.steps.ingest_rows import (
+    COUNT,
+    REJECT,
+    REJECTS_DDL,
+    WINDOW,
+    added_part,
+    unpacked_counts,
+    unpacked_rejects,
+)
 from serverload.steps.peaks import month_of
-from serverload.steps.windows import added_windows, stored_windows
+from serverload.steps.windows import PARTIALS_DDL, stored_windows
 from serverload.store.delta_tables import DeltaTables, Transaction
 
 HISTORY, LIVE = "history", "live"
+_REJECTS_A_FILE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,68 +69,41 @@ def computed_once(rows: DataFrame) -> Iterator[DataFrame]:
 
 def commit_batch(
     tables: DeltaTables,
-    windows: DataFrame,
-    others: DataFrame,
+    rows: DataFrame,
     batch: IngestBatch,
     before_log: Callable[[], None] = lambda: None,
     lost_offsets: int = 0,
 ) -> LineCounts:
     """Write a batch's window sums, rejects and, last, its row of `ingest_log`; a repeat adds nothing.
 
-    `windows` and `others` are the tagged rows of kind window, and those of the other kinds; the others are read
-    twice: give them `computed_once`. `before_log` runs between the data and the log row (the ledger of files).
+    `rows` are packed rows and are read three times: give them `computed_once`. `before_log` runs between the data
+    and the log row (the ledger of files).
     """
-    counts = _counts(others)
+    of_kind = {kind: rows.where(F.col("kind") == kind) for kind in (WINDOW, REJECT, COUNT)}
+    counts = unpacked_counts(bytes(row["packed"]) for row in of_kind[COUNT].collect())
     if counts.accepted:
-        tables.append("load_windows", _load_windows(windows, batch), batch.transaction("load_windows"))
+        tables.append("load_windows", _load_windows(of_kind[WINDOW], batch), batch.transaction("load_windows"))
     if counts.rejected:
-        tables.append("rejects", _rejects(others, batch), batch.transaction("rejects"))
+        files = 1 + counts.rejected // _REJECTS_A_FILE
+        tables.append("rejects", _rejects(of_kind[REJECT].coalesce(files), batch), batch.transaction("rejects"))
     before_log()
     log_row = _log_row(tables, batch, counts, lost_offsets)
     tables.append("ingest_log", log_row, batch.transaction("ingest_log"))
     return counts
 
 
-def _load_windows(windows: DataFrame, batch: IngestBatch) -> DataFrame:
-    return (
-        stored_windows(added_windows(windows))
-        .withColumn("source", F.lit(batch.source))
-        .withColumn("batch_id", F.lit(batch.batch_id).cast("bigint"))
-        .withColumn("month", month_of("window_start"))
-    )
+def _load_windows(packed: DataFrame, batch: IngestBatch) -> DataFrame:
+    sums = packed.select("part", "packed").groupBy("part").applyInArrow(added_part, PARTIALS_DDL)
+    return _of_batch(stored_windows(sums), batch).withColumn("month", month_of("window_start"))
 
 
-def _rejects(tagged: DataFrame, batch: IngestBatch) -> DataFrame:
-    return (
-        tagged.where(F.col("kind") == REJECT)
-        .withColumn("source", F.lit(batch.source))
-        .withColumn("batch_id", F.lit(batch.batch_id).cast("bigint"))
-        .withColumn("rejected_at", F.lit(batch.batch_time))
-    )
+def _rejects(packed: DataFrame, batch: IngestBatch) -> DataFrame:
+    rejects = packed.select("packed").mapInArrow(unpacked_rejects, REJECTS_DDL)
+    return _of_batch(rejects, batch).withColumn("rejected_at", F.lit(batch.batch_time))
 
 
-def _counts(tagged: DataFrame) -> LineCounts:
-    """Add the tasks' count rows: one small row a task."""
-    counts = tagged.where(F.col("kind") == COUNT)
-    rows = counts.withColumns({name: F.unix_micros(name) for name in ("first_event", "last_event")}).collect()
-    return sum((_line_counts(row) for row in rows), LineCounts())
-
-
-def _line_counts(row: Row) -> LineCounts:
-    return LineCounts(
-        read=row["read"],
-        accepted=row["accepted"],
-        rejected=row["rejected"],
-        skipped=row["skipped"],
-        rejected_by_reason=Counter(row["rejected_by_reason"]),
-        repaired_by_field=Counter(row["repaired_by_field"]),
-        first_event=_time(row["first_event"]),
-        last_event=_time(row["last_event"]),
-    )
-
-
-def _time(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+def _of_batch(rows: DataFrame, batch: IngestBatch) -> DataFrame:
+    return rows.withColumns({"source": F.lit(batch.source), "batch_id": F.lit(batch.batch_id).cast("bigint")})
 
 
 def _log_row(tables: DeltaTables, batch: IngestBatch, counts: LineCounts, lost_offsets: int) -> DataFrame:

@@ -1,8 +1,9 @@
-"""The streaming query: messages to tagged rows to tables. Trigger, checkpoint and batches, no arithmetic."""
+"""The streaming query: messages to packed rows to tables. Trigger, checkpoint and batches, no arithmetic."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -14,10 +15,10 @@ from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings, StreamSettings
 from serverload.ingest import LIVE, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts
-from serverload.steps.ingest_rows import TAGGED_DDL, WINDOW, message_lines, tagged_rows
+from serverload.steps.ingest_rows import PACKED_DDL, message_lines, packed_rows
 from serverload.store.delta_tables import DeltaTables
 
-_TAGGED = f"{TAGGED_DDL}, batch_micros BIGINT"
+_PACKED = f"{PACKED_DDL}, batch_micros BIGINT"
 
 
 def started_query(
@@ -35,7 +36,7 @@ def started_query(
     The time of a batch is Spark's own batch timestamp, kept in the checkpoint: a retry sees the same.
     """
     timed = messages.withColumn("batch_micros", F.unix_micros(F.current_timestamp()))
-    tagged = timed.mapInArrow(partial(_tagged_messages, ingest), _TAGGED)
+    packed = timed.mapInArrow(partial(_packed_messages, ingest, tables.spark.sparkContext.defaultParallelism), _PACKED)
 
     def write(rows: DataFrame, batch_id: int) -> None:
         counts = _write_batch(tables, rows, checkpoint_id(tables, checkpoint), batch_id)
@@ -43,7 +44,7 @@ def started_query(
             committed(counts)
 
     writer = (
-        tagged.writeStream.foreachBatch(write).option("checkpointLocation", checkpoint).queryName("serverload-ingest")
+        packed.writeStream.foreachBatch(write).option("checkpointLocation", checkpoint).queryName("serverload-ingest")
     )
     if available_now:
         return writer.trigger(availableNow=True).start()
@@ -60,23 +61,20 @@ def checkpoint_id(tables: DeltaTables, checkpoint: str) -> str:
 
 def _write_batch(tables: DeltaTables, rows: DataFrame, checkpoint: str, batch_id: int) -> LineCounts | None:
     """Commit one batch; None for one without messages, which has no time either."""
-    is_window = F.col("kind") == WINDOW
-    with computed_once(rows) as tagged:
-        micros = tagged.agg(F.max("batch_micros")).collect()[0][0]
+    with computed_once(rows) as once:
+        micros = once.agg(F.max("batch_micros")).collect()[0][0]
         if micros is None:
             return None
-        batch = IngestBatch(LIVE, checkpoint, batch_id, from_micros(micros))
-        windows, others = (tagged.drop("batch_micros").where(of_kind) for of_kind in (is_window, ~is_window))
-        return commit_batch(tables, windows, others, batch)
+        return commit_batch(tables, once, IngestBatch(LIVE, checkpoint, batch_id, from_micros(micros)))
 
 
-def _tagged_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Tag the lines of one task's messages; they all carry the same batch time."""
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        micros = batch.column("batch_micros")[0].as_py()
-        rules = line_rules(ingest, LIVE, from_micros(micros))
-        for rows in tagged_rows(rules, [message_lines(batch)]):
-            stamp = pa.array([micros] * rows.num_rows, pa.int64())
-            yield pa.RecordBatch.from_arrays([*rows.columns, stamp], names=[*rows.schema.names, "batch_micros"])
+def _packed_messages(ingest: IngestSettings, parts: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read the lines of one task's messages; they all carry the same batch time."""
+    filled = (batch for batch in batches if batch.num_rows)
+    first = next(filled, None)
+    if first is None:
+        return
+    micros = first.column("batch_micros")[0].as_py()
+    chunks = (message_lines(batch) for batch in chain((first,), filled))
+    for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros)), chunks, parts):
+        yield rows.append_column("batch_micros", pa.array([micros], pa.int64()))

@@ -1,44 +1,36 @@
-"""The event kernel over lines gives three things: window sums, rejects and counts, as tagged Arrow rows."""
+"""The event kernel over lines gives window sums, refused lines and counts, packed into a few rows.
+
+Spark keeps, moves and adds up row by row, Arrow table by table: so a table travels as one value of a row.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from serverload.contracts.lines import MEASURES
-from serverload.steps.event_kernel import EventKernel, KernelResult, LineCounts, LineRules
+from serverload.contracts.lines import WINDOW_MINUTES
+from serverload.steps.event_kernel import WINDOWS_SCHEMA, EventKernel, LineCounts, LineRules
+from serverload.steps.windows import add_partials
 
-_WINDOW_TYPES: list[tuple[str, pa.DataType]] = [
-    ("server_ip", pa.string()),
-    ("window_start", pa.timestamp("us", "UTC")),
-    ("sessions", pa.int64()),
-    *((name, pa.int64()) for name in MEASURES),
-    ("last_event", pa.timestamp("us", "UTC")),
-    ("server_type", pa.int32()),
-    ("server_type_at", pa.timestamp("us", "UTC")),
-]
-_REJECT_TYPES: list[tuple[str, pa.DataType]] = [("line", pa.string()), ("reason", pa.string()), ("origin", pa.string())]
-_COUNT_TYPES: list[tuple[str, pa.DataType]] = [
-    *((name, pa.int64()) for name in ("read", "accepted", "rejected", "skipped")),
-    ("rejected_by_reason", pa.map_(pa.string(), pa.int64())),
-    ("repaired_by_field", pa.map_(pa.string(), pa.int64())),
-    ("first_event", pa.timestamp("us", "UTC")),
-]
 WINDOW, REJECT, COUNT = "window", "reject", "count"
-ALL_KINDS = frozenset((WINDOW, REJECT, COUNT))
-TAGGED_SCHEMA = pa.schema([("kind", pa.string()), *_WINDOW_TYPES, *_REJECT_TYPES, *_COUNT_TYPES])
-TAGGED_DDL = ", ".join(
+PACKED_SCHEMA = pa.schema([("kind", pa.string()), ("part", pa.int32()), ("packed", pa.binary())])
+PACKED_DDL = "kind STRING, part INT, packed BINARY"
+"""A table of one kind as an Arrow stream: partial window sums of one part of all windows, rejects, or counts."""
+REJECTS_DDL = "line STRING, reason STRING, origin STRING"
+
+_COUNTS_SCHEMA = pa.schema(
     [
-        "kind STRING, server_ip STRING, window_start TIMESTAMP, sessions BIGINT",
-        *(f"{name} BIGINT" for name in MEASURES),
-        "last_event TIMESTAMP, server_type INT, server_type_at TIMESTAMP, line STRING, reason STRING, origin STRING",
-        "read BIGINT, accepted BIGINT, rejected BIGINT, skipped BIGINT",
-        "rejected_by_reason MAP<STRING, BIGINT>, repaired_by_field MAP<STRING, BIGINT>, first_event TIMESTAMP",
+        *((name, pa.int64()) for name in ("read", "accepted", "rejected", "skipped")),
+        *((name, pa.map_(pa.string(), pa.int64())) for name in ("rejected_by_reason", "repaired_by_field")),
+        *((name, pa.timestamp("us", "UTC")) for name in ("first_event", "last_event")),
     ]
 )
-"""Rows of kind window (micros), reject and count; columns of the other kinds are null."""
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+_WAITING_WINDOWS = 250_000
+"""About so many partial sums are handed out together."""
 
 Origins = Callable[[np.ndarray], pa.Array]
 
@@ -51,59 +43,77 @@ class Lines:
     origins: Origins
 
 
-def tagged_rows(
-    rules: LineRules, chunks: Iterable[Lines], kinds: frozenset[str] = ALL_KINDS
-) -> Iterator[pa.RecordBatch]:
-    """Run the event kernel over chunks of lines; yields windows and rejects a chunk, and one row of counts.
+def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterator[pa.RecordBatch]:
+    """Run the event kernel over chunks of lines; yields rows of PACKED_SCHEMA, the last of them the counts.
 
-    Only rows of `kinds` are handed out: it is cheaper to read a file twice than to keep its windows.
+    A window is always in the same one of `parts`, whoever read its lines.
     """
     kernel = EventKernel(rules)
-    counts = LineCounts()
+    counts, waiting = LineCounts(), list[pa.Table]()
     for chunk in chunks:
         result = kernel.run(chunk.buffer)
         counts += result.counts
-        yield from _rows_of(result, chunk.origins, kinds)
-    if COUNT in kinds:
-        yield _tagged(COUNT, 1, _count_columns(counts))
+        if result.rejects.num_rows:
+            origins = chunk.origins(result.rejects["offset"].to_numpy())
+            yield _packed(REJECT, 0, result.rejects.drop_columns("offset").append_column("origin", origins))
+        waiting.append(result.windows)
+        if sum(windows.num_rows for windows in waiting) >= _WAITING_WINDOWS:
+            yield from _packed_parts(waiting, parts)
+            waiting.clear()
+    yield from _packed_parts(waiting, parts)
+    row = {name: list(entry.items()) if isinstance(entry, dict) else entry for name, entry in asdict(counts).items()}
+    yield _packed(COUNT, 0, pa.Table.from_pylist([row], _COUNTS_SCHEMA))
 
 
-def _rows_of(result: KernelResult, origins: Origins, kinds: frozenset[str]) -> Iterator[pa.RecordBatch]:
-    if WINDOW in kinds and result.windows.num_rows:
-        windows = result.windows.combine_chunks()
-        yield _tagged(WINDOW, windows.num_rows, {name: _array(windows[name]) for name in windows.column_names})
-    if REJECT in kinds and result.rejects.num_rows:
-        rejects = result.rejects.combine_chunks()
-        columns = {name: _array(rejects[name]) for name in ("line", "reason")}
-        columns["origin"] = origins(rejects["offset"].to_numpy())
-        yield _tagged(REJECT, rejects.num_rows, columns)
+def unpacked(value: bytes | pa.BinaryScalar) -> pa.Table:
+    """The table in a row of PACKED_SCHEMA."""
+    with pa.ipc.open_stream(value if isinstance(value, bytes) else value.as_buffer()) as stream:
+        return stream.read_all()
 
 
-def _array(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+def added_part(rows: pa.Table) -> pa.Table:
+    """Add up the partial window sums of one part, from whatever tasks they come: WINDOWS_SCHEMA."""
+    return add_partials([unpacked(value) for value in rows["packed"]])
 
 
-def _count_columns(counts: LineCounts) -> dict[str, pa.Array]:
-    row = {
-        "read": counts.read,
-        "accepted": counts.accepted,
-        "rejected": counts.rejected,
-        "skipped": counts.skipped,
-        "rejected_by_reason": list(counts.rejected_by_reason.items()),
-        "repaired_by_field": list(counts.repaired_by_field.items()),
-        "first_event": counts.first_event,
-        "last_event": counts.last_event,
-    }
-    return {name: pa.array([entry], TAGGED_SCHEMA.field(name).type) for name, entry in row.items()}
+def unpacked_rejects(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The refused lines in rows of kind reject."""
+    for batch in batches:
+        for value in batch.column("packed"):
+            yield from unpacked(value).to_batches()
 
 
-def _tagged(kind: str, rows: int, columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    tag = pa.repeat(pa.scalar(kind), rows)
-    arrays = [
-        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
-        for field in TAGGED_SCHEMA
-    ]
-    return pa.RecordBatch.from_arrays([tag, *arrays[1:]], schema=TAGGED_SCHEMA)
+def unpacked_counts(values: Iterable[bytes]) -> LineCounts:
+    """Add up the counts in rows of kind count."""
+    rows = (row for value in values for row in unpacked(value).to_pylist(maps_as_pydicts="strict"))
+    return sum((LineCounts(**row) for row in rows), LineCounts())
+
+
+def _packed_parts(waiting: list[pa.Table], parts: int) -> Iterator[pa.RecordBatch]:
+    windows = pa.concat_tables([WINDOWS_SCHEMA.empty_table(), *waiting]).combine_chunks()
+    part = _part_of(windows["window_start"], parts)
+    order = np.argsort(part, kind="stable")
+    ordered = windows.take(pa.array(order))
+    bounds = np.searchsorted(part[order], np.arange(parts + 1))
+    for number, (begin, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        if begin < end:
+            yield _packed(WINDOW, number, ordered.slice(begin, end - begin))
+
+
+def _part_of(window_start: pa.ChunkedArray, parts: int) -> NDArray[np.uint64]:
+    """Windows spread over the parts, also where they come at regular hours."""
+    number = window_start.cast(pa.int64()).to_numpy() // (WINDOW_MINUTES * 60_000_000)
+    mixed: NDArray[np.uint64] = number.astype(np.uint64) * np.uint64(11400714819323198485) >> np.uint64(32)
+    return mixed % np.uint64(parts)
+
+
+def _packed(kind: str, part: int, table: pa.Table) -> pa.RecordBatch:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as stream:
+        stream.write_table(table)
+    return pa.RecordBatch.from_pylist(
+        [{"kind": kind, "part": part, "packed": sink.getvalue().to_pybytes()}], PACKED_SCHEMA
+    )
 
 
 def file_lines(uri: str, base_offset: int, buffer: pa.Buffer | memoryview | bytes) -> Lines:

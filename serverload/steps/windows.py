@@ -1,14 +1,30 @@
 """Window sums: adding partial sums exactly, whatever their order and size."""
 
+from collections.abc import Sequence
 from functools import reduce
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from serverload.contracts.classes import MICROS, MICROS_LIMIT
 from serverload.contracts.lines import MEASURES
+from serverload.steps.event_kernel import WINDOWS_SCHEMA
 
+PARTIALS_DDL = ", ".join(
+    [
+        "server_ip STRING, window_start TIMESTAMP, sessions BIGINT",
+        *(f"{name} BIGINT" for name in MEASURES),
+        "last_event TIMESTAMP, server_type INT, server_type_at TIMESTAMP",
+    ]
+)
+"""WINDOWS_SCHEMA in Spark's words: measures are micros."""
 _HALF = 2**31
+_BEYOND = MICROS_LIMIT // _HALF + 2
+"""A high half that is surely beyond the limit, and still fits into 64 bits."""
 
 
 def micros(column: str) -> Column:
@@ -26,13 +42,10 @@ def sum_micros(column: Column) -> Column:
 
     The halves are added apart, so that neither 64-bit sum can overflow and no order of adding shows.
     """
-    high = F.sum(F.shiftright(column, 31))
-    low = F.sum(column.bitwiseAND(F.lit(_HALF - 1)))
-    estimate = high.cast("double") * _HALF + low
-    clamped = F.signum(estimate) * F.lit(float(MICROS_LIMIT))
-    return F.when(F.abs(estimate) >= MICROS_LIMIT, clamped.cast("bigint")).otherwise(
-        F.try_add(F.try_multiply(high, F.lit(_HALF)), low)
-    )
+    high, low = F.sum(F.shiftright(column, 31)), F.sum(column.bitwiseAND(F.lit(_HALF - 1)))
+    carried = high + F.shiftright(low, 31)
+    whole = F.greatest(F.lit(-_BEYOND), F.least(F.lit(_BEYOND), carried)) * _HALF + low.bitwiseAND(F.lit(_HALF - 1))
+    return F.greatest(F.lit(-MICROS_LIMIT), F.least(F.lit(MICROS_LIMIT), whole))
 
 
 def newest_type() -> list[Column]:
@@ -54,9 +67,10 @@ def _newest_type_of_window() -> list[Column]:
     return [kind_again.alias("server_type"), at_again.alias("server_type_at")]
 
 
-def added_windows(partials: DataFrame) -> DataFrame:
-    """Add partial rows whose measures are micros (bigint), one row a server and window; measures stay micros."""
-    return partials.groupBy("server_ip", "window_start").agg(
+def window_sums(load_windows: DataFrame) -> DataFrame:
+    """One row per server and window of `load_windows`, partial sums added, measures as micros (bigint)."""
+    as_micros = load_windows.withColumns({name: micros(name) for name in MEASURES})
+    return as_micros.groupBy("server_ip", "window_start").agg(
         F.sum("sessions").alias("sessions"),
         *(sum_micros(F.col(name)).alias(name) for name in MEASURES),
         F.max("last_event").alias("last_event"),
@@ -64,10 +78,32 @@ def added_windows(partials: DataFrame) -> DataFrame:
     )
 
 
-def window_sums(load_windows: DataFrame) -> DataFrame:
-    """One row per server and window of `load_windows`, partial sums added, measures as micros (bigint)."""
-    as_micros = load_windows.withColumns({name: micros(name) for name in MEASURES})
-    return added_windows(as_micros)
+def add_partials(partials: Sequence[pa.Table]) -> pa.Table:
+    """Add tables of WINDOWS_SCHEMA, one row a server and window: what `window_sums` does, before there is a table."""
+    rows = pa.concat_tables([WINDOWS_SCHEMA.empty_table(), *partials])
+    start, type_at = (rows[name].cast(pa.int64()) for name in ("window_start", "server_type_at"))
+    kind = pc.add(rows["server_type"].cast(pa.int64()), _HALF)
+    summed = {"sessions": rows["sessions"]}
+    for name in MEASURES:
+        whole = rows[name].to_numpy()
+        summed |= {f"{name} high": whole >> 31, f"{name} low": whole & (_HALF - 1)}
+    newest = {"last_event": rows["last_event"], "type": pc.add(pc.shift_left(pc.subtract(type_at, start), 32), kind)}
+    keys = {name: rows[name] for name in ("server_ip", "window_start")}
+    groups = pa.table(keys | summed | newest).group_by(list(keys), use_threads=False)
+    sums = groups.aggregate([*((name, "sum") for name in summed), *((name, "max") for name in newest)])
+    columns = {name: sums[name] for name in keys} | {"sessions": sums["sessions_sum"]}
+    columns |= {name: _held(*(sums[f"{name} {half}_sum"].to_numpy() for half in ("high", "low"))) for name in MEASURES}
+    columns["last_event"] = sums["last_event_max"]
+    columns["server_type"] = pc.subtract(pc.bit_wise_and(sums["type_max"], 2 * _HALF - 1), _HALF)
+    columns["server_type_at"] = pc.add(sums["window_start"].cast(pa.int64()), pc.shift_right(sums["type_max"], 32))
+    return pa.table(columns).cast(WINDOWS_SCHEMA)
+
+
+def _held(high: NDArray[np.int64], low: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Put the sums of the halves together as `sum_micros` does."""
+    carried = high + (low >> 31)
+    whole: NDArray[np.int64] = np.clip(carried, -_BEYOND, _BEYOND) * _HALF + (low & (_HALF - 1))
+    return np.clip(whole, -MICROS_LIMIT, MICROS_LIMIT)
 
 
 def stored_windows(sums: DataFrame) -> DataFrame:

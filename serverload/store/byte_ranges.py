@@ -11,6 +11,9 @@ from serverload.contracts.errors import InputError
 
 CHUNK_BYTES = 16 * 1024 * 1024
 
+_UNPACKED_TIMES = 8
+"""A compressed file of session lines holds about so many times its size."""
+
 Part = TypeVar("Part")
 
 
@@ -30,6 +33,11 @@ class ByteRange:
 def is_compressed(uri: str) -> bool:
     """Tell whether a file can only be read from its beginning."""
     return uri.endswith(".gz")
+
+
+def text_size(uri: str, size: int) -> int:
+    """Bytes of lines in a file of this size; about, for a compressed one."""
+    return size * _UNPACKED_TIMES if is_compressed(uri) else size
 
 
 def ranges_of(uri: str, size: int, range_bytes: int) -> list[ByteRange]:

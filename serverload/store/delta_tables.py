@@ -78,7 +78,7 @@ class DeltaTables:
             builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name))
             for column in table.columns:
                 builder = builder.addColumn(column.name, column.type, comment=column.comment)
-            for key, entry in _PROPERTIES.items():
+            for key, entry in {**_PROPERTIES, "delta.dataSkippingStatsColumns": _filtered_by(table)}.items():
                 builder = builder.property(key, entry)
             builder.partitionedBy(*table.partition_by).execute()
 
@@ -138,6 +138,12 @@ class DeltaTables:
             yield
         finally:
             self.spark.conf.unset(key)
+
+
+def _filtered_by(table: Table) -> str:
+    """The columns that queries look for: a fifth of the time of writing went into the bounds of all the others."""
+    names = [column.name for column in table.columns if column.name in table.key or column.type == "TIMESTAMP"]
+    return ",".join(name for name in names if name not in table.partition_by)
 
 
 def _types(schema: StructType) -> list[tuple[str, str]]:

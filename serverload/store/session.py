@@ -14,12 +14,17 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import PlatformError
+from serverload.contracts.lines import MEASURES
 from serverload.store.broker_setup import telling_line
 
 _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # sums hardly repeat: to look for repeats took longer than it saved room
+    **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in MEASURES},
     # a commit without rows still notes how far a table has been held against the one above it
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }
