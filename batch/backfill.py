@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -16,10 +17,10 @@ from serverload.contracts.errors import InputError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
-from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
+from serverload.ingest import HISTORY, LEAST_PARTS, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
 from serverload.steps.ingest_rows import PACKED_DDL, file_lines, packed_rows
-from serverload.store.byte_ranges import ByteRange, packed, ranges_of, read_lines, text_size
+from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lines, text_size
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 
@@ -56,7 +57,7 @@ def backfill(
             check_reject_share(
                 [file.uri for file in files], line_rules(settings, HISTORY, _now()), settings.max_reject_share
             )
-        for group in packed(files, lambda file: file.size, settings.batch_bytes):
+        for group in grouped(files, lambda file: text_size(file.uri, file.size), settings.batch_bytes):
             batch = ledger.plan(group)
             counts += _run(tables, settings, batch, group, progress)
             batches.append((batch, group))
@@ -87,12 +88,13 @@ def _run(
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
     sizes = {file.uri: file.size for file in files}
-    cores = tables.spark.sparkContext.defaultParallelism
     # a task costs Spark as much as reading some megabytes: small files share one
-    task_bytes = min(settings.range_bytes, max(_SMALL_TASK, size // (2 * cores)))
+    share = ceil(size / (2 * tables.spark.sparkContext.defaultParallelism))
+    task_bytes = min(settings.range_bytes, max(_SMALL_TASK, share))
     ranges = [part for file in files for part in ranges_of(file.uri, file.size, task_bytes)]
-    tasks = packed(ranges, lambda part: part.length(sizes[part.uri]), task_bytes)
-    parts = min(max(cores, sum(text_size(file.uri, file.size) for file in files) // _PART_BYTES), _MOST_PARTS)
+    tasks = grouped(ranges, lambda part: part.length(sizes[part.uri]), task_bytes)
+    text = sum(text_size(file.uri, file.size) for file in files)
+    parts = min(max(LEAST_PARTS, text // _PART_BYTES), _MOST_PARTS)
     rows = history_rows(tables, tasks, line_rules(settings, HISTORY, batch.batch_time), parts)
     task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
     with tasks_told(tables.spark, task_sizes, progress), computed_once(rows) as once:

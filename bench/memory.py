@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-TIMES = (1, 4, 16)
+DAYS = (1, 4, 16)
 _WORKER = b"pyspark.daemon"
 
 
@@ -35,31 +36,31 @@ def worker_peaks() -> list[int]:
     return peaks
 
 
-def grown(source: Path, times: int, folder: Path, compressed: bool) -> Path:
-    """A folder with one file that holds `source` so many times."""
+def joined(days: Sequence[Path], folder: Path, compressed: bool) -> Path:
+    """A folder with one file that holds these days."""
     folder.mkdir(parents=True)
     target = folder / ("sessions.csv.gz" if compressed else "sessions.csv")
     with gzip.open(target, "wb", compresslevel=1) if compressed else target.open("wb") as out:
-        for _ in range(times):
-            with source.open("rb") as lines:
+        for day in days:
+            with day.open("rb") as lines:
                 shutil.copyfileobj(lines, out)
     return folder
 
 
-def measured(spark: SparkSession, source: Path, scratch: Path) -> list[dict[str, object]]:
+def measured(spark: SparkSession, days: Sequence[Path], scratch: Path) -> list[dict[str, object]]:
     """Backfill each file on a home of its own; the workers live on, so a peak never falls from row to row."""
     rows: list[dict[str, object]] = []
     for compressed in (False, True):
-        for times in TIMES:
-            name = f"{'gz' if compressed else 'csv'}-{times}"
-            folder = grown(source, times, scratch / name, compressed)
+        for count in DAYS:
+            name = f"{'gz' if compressed else 'csv'}-{count}"
+            folder = joined(days[:count], scratch / name, compressed)
             done = backfill(
                 DeltaTables(spark, str(scratch / f"home-{name}")), load_settings().ingest, [str(folder)], Silent()
             )
             rows.append(
                 {
                     "file": "gz" if compressed else "csv",
-                    "uncompressed_bytes": source.stat().st_size * times,
+                    "uncompressed_bytes": sum(day.stat().st_size for day in days[:count]),
                     "lines": done.counts.read,
                     "peak_worker_bytes": max(worker_peaks()),
                 }
@@ -72,16 +73,16 @@ def main() -> None:
     """Print a row per file and write bench/out/memory.json."""
     with tempfile.TemporaryDirectory() as scratch:
         made = generate_history(
-            Path(scratch) / "day",
+            Path(scratch) / "days",
             servers=390,
-            days=2,
+            days=max(DAYS),
             start=date(2016, 1, 1),
             seed=1,
             dirty=0.01,
             sessions_per_hour=60.0,
         )
         spark = spark_session("bench", jars=spark_jars(), driver_memory="4g")
-        rows = measured(spark, made.files[-1], Path(scratch))
+        rows = measured(spark, made.files, Path(scratch))
         spark.stop()
     for row in rows:
         size, peak = (int(str(row[name])) / 1e6 for name in ("uncompressed_bytes", "peak_worker_bytes"))

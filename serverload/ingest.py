@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -22,10 +23,13 @@ from serverload.steps.ingest_rows import (
     unpacked_rejects,
 )
 from serverload.steps.peaks import month_of
-from serverload.steps.windows import PARTIALS_DDL, stored_windows
+from serverload.steps.window_rows import WINDOWS_DDL
+from serverload.steps.windows import stored_windows
 from serverload.store.delta_tables import DeltaTables, Transaction
 
 HISTORY, LIVE = "history", "live"
+LEAST_PARTS = 32
+"""A batch's windows are added up in at least so many parts: enough for Spark to spread them evenly."""
 _REJECTS_A_FILE = 1_000_000
 
 
@@ -80,12 +84,12 @@ def commit_batch(
     and the log row (the ledger of files).
     """
     of_kind = {kind: rows.where(F.col("kind") == kind) for kind in (WINDOW, REJECT, COUNT)}
-    counts = unpacked_counts(bytes(row["packed"]) for row in of_kind[COUNT].collect())
+    counts = unpacked_counts(pa.py_buffer(row["packed"]) for row in of_kind[COUNT].collect())
     if counts.accepted:
         tables.append("load_windows", _load_windows(of_kind[WINDOW], batch), batch.transaction("load_windows"))
     if counts.rejected:
         files = 1 + counts.rejected // _REJECTS_A_FILE
-        tables.append("rejects", _rejects(of_kind[REJECT].coalesce(files), batch), batch.transaction("rejects"))
+        tables.append("rejects", _rejects(of_kind[REJECT].repartition(files), batch), batch.transaction("rejects"))
     before_log()
     log_row = _log_row(tables, batch, counts, lost_offsets)
     tables.append("ingest_log", log_row, batch.transaction("ingest_log"))
@@ -93,7 +97,7 @@ def commit_batch(
 
 
 def _load_windows(packed: DataFrame, batch: IngestBatch) -> DataFrame:
-    sums = packed.select("part", "packed").groupBy("part").applyInArrow(added_part, PARTIALS_DDL)
+    sums = packed.select("part", "packed").groupBy("part").applyInArrow(added_part, WINDOWS_DDL)
     return _of_batch(stored_windows(sums), batch).withColumn("month", month_of("window_start"))
 
 

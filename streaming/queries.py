@@ -13,7 +13,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from serverload.contracts.errors import StoreError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings, StreamSettings
-from serverload.ingest import LIVE, IngestBatch, commit_batch, computed_once, line_rules
+from serverload.ingest import LEAST_PARTS, LIVE, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts
 from serverload.steps.ingest_rows import PACKED_DDL, message_lines, packed_rows
 from serverload.store.delta_tables import DeltaTables
@@ -36,7 +36,7 @@ def started_query(
     The time of a batch is Spark's own batch timestamp, kept in the checkpoint: a retry sees the same.
     """
     timed = messages.withColumn("batch_micros", F.unix_micros(F.current_timestamp()))
-    packed = timed.mapInArrow(partial(_packed_messages, ingest, tables.spark.sparkContext.defaultParallelism), _PACKED)
+    packed = timed.mapInArrow(partial(_packed_messages, ingest), _PACKED)
 
     def write(rows: DataFrame, batch_id: int) -> None:
         counts = _write_batch(tables, rows, checkpoint_id(tables, checkpoint), batch_id)
@@ -68,7 +68,7 @@ def _write_batch(tables: DeltaTables, rows: DataFrame, checkpoint: str, batch_id
         return commit_batch(tables, once, IngestBatch(LIVE, checkpoint, batch_id, from_micros(micros)))
 
 
-def _packed_messages(ingest: IngestSettings, parts: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _packed_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Read the lines of one task's messages; they all carry the same batch time."""
     filled = (batch for batch in batches if batch.num_rows)
     first = next(filled, None)
@@ -76,5 +76,5 @@ def _packed_messages(ingest: IngestSettings, parts: int, batches: Iterable[pa.Re
         return
     micros = first.column("batch_micros")[0].as_py()
     chunks = (message_lines(batch) for batch in chain((first,), filled))
-    for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros)), chunks, parts):
+    for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros)), chunks, LEAST_PARTS):
         yield rows.append_column("batch_micros", pa.array([micros], pa.int64()))

@@ -3,6 +3,7 @@
 Spark keeps, moves and adds up row by row, Arrow table by table: so a table travels as one value of a row.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from serverload.contracts.lines import WINDOW_MINUTES
-from serverload.steps.event_kernel import WINDOWS_SCHEMA, EventKernel, LineCounts, LineRules
+from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
+from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials
 
 WINDOW, REJECT, COUNT = "window", "reject", "count"
@@ -29,8 +31,8 @@ _COUNTS_SCHEMA = pa.schema(
     ]
 )
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
-_WAITING_WINDOWS = 250_000
-"""About so many partial sums are handed out together."""
+_WAITING_BYTES = 32 * 1024 * 1024
+"""Window sums of about this size are handed out together."""
 
 Origins = Callable[[np.ndarray], pa.Array]
 
@@ -46,7 +48,7 @@ class Lines:
 def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterator[pa.RecordBatch]:
     """Run the event kernel over chunks of lines; yields rows of PACKED_SCHEMA, the last of them the counts.
 
-    A window is always in the same one of `parts`, whoever read its lines.
+    A server's window is always in the same one of `parts`, whoever read its lines.
     """
     kernel = EventKernel(rules)
     counts, waiting = LineCounts(), list[pa.Table]()
@@ -57,7 +59,7 @@ def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterat
             origins = chunk.origins(result.rejects["offset"].to_numpy())
             yield _packed(REJECT, 0, result.rejects.drop_columns("offset").append_column("origin", origins))
         waiting.append(result.windows)
-        if sum(windows.num_rows for windows in waiting) >= _WAITING_WINDOWS:
+        if sum(windows.nbytes for windows in waiting) >= _WAITING_BYTES:
             yield from _packed_parts(waiting, parts)
             waiting.clear()
     yield from _packed_parts(waiting, parts)
@@ -65,33 +67,33 @@ def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterat
     yield _packed(COUNT, 0, pa.Table.from_pylist([row], _COUNTS_SCHEMA))
 
 
-def unpacked(value: bytes | pa.BinaryScalar) -> pa.Table:
+def unpacked(packed: pa.Buffer) -> pa.Table:
     """The table in a row of PACKED_SCHEMA."""
-    with pa.ipc.open_stream(value if isinstance(value, bytes) else value.as_buffer()) as stream:
+    with pa.ipc.open_stream(packed) as stream:
         return stream.read_all()
 
 
 def added_part(rows: pa.Table) -> pa.Table:
     """Add up the partial window sums of one part, from whatever tasks they come: WINDOWS_SCHEMA."""
-    return add_partials([unpacked(value) for value in rows["packed"]])
+    return add_partials([unpacked(value.as_buffer()) for value in rows["packed"]])
 
 
 def unpacked_rejects(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The refused lines in rows of kind reject."""
     for batch in batches:
         for value in batch.column("packed"):
-            yield from unpacked(value).to_batches()
+            yield from unpacked(value.as_buffer()).to_batches()
 
 
-def unpacked_counts(values: Iterable[bytes]) -> LineCounts:
+def unpacked_counts(values: Iterable[pa.Buffer]) -> LineCounts:
     """Add up the counts in rows of kind count."""
-    rows = (row for value in values for row in unpacked(value).to_pylist(maps_as_pydicts="strict"))
+    rows = (row for packed in values for row in unpacked(packed).to_pylist(maps_as_pydicts="strict"))
     return sum((LineCounts(**row) for row in rows), LineCounts())
 
 
 def _packed_parts(waiting: list[pa.Table], parts: int) -> Iterator[pa.RecordBatch]:
     windows = pa.concat_tables([WINDOWS_SCHEMA.empty_table(), *waiting]).combine_chunks()
-    part = _part_of(windows["window_start"], parts)
+    part = _part_of(windows, parts)
     order = np.argsort(part, kind="stable")
     ordered = windows.take(pa.array(order))
     bounds = np.searchsorted(part[order], np.arange(parts + 1))
@@ -100,10 +102,13 @@ def _packed_parts(waiting: list[pa.Table], parts: int) -> Iterator[pa.RecordBatc
             yield _packed(WINDOW, number, ordered.slice(begin, end - begin))
 
 
-def _part_of(window_start: pa.ChunkedArray, parts: int) -> NDArray[np.uint64]:
-    """Windows spread over the parts, also where they come at regular hours."""
-    number = window_start.cast(pa.int64()).to_numpy() // (WINDOW_MINUTES * 60_000_000)
-    mixed: NDArray[np.uint64] = number.astype(np.uint64) * np.uint64(11400714819323198485) >> np.uint64(32)
+def _part_of(windows: pa.Table, parts: int) -> NDArray[np.uint64]:
+    """Which part each row is in; even too where windows come once an hour, or one window has all servers."""
+    servers = windows["server_ip"].combine_chunks().dictionary_encode()
+    of_server = np.array([zlib.crc32(text.encode()) for text in servers.dictionary.to_pylist()], np.uint64)
+    number = windows["window_start"].cast(pa.int64()).to_numpy() // (WINDOW_MINUTES * 60_000_000)
+    key = number.astype(np.uint64) ^ (of_server[servers.indices.to_numpy()] << np.uint64(32))
+    mixed: NDArray[np.uint64] = key * np.uint64(11400714819323198485) >> np.uint64(32)
     return mixed % np.uint64(parts)
 
 

@@ -12,16 +12,8 @@ from pyspark.sql import functions as F
 
 from serverload.contracts.classes import MICROS, MICROS_LIMIT
 from serverload.contracts.lines import MEASURES
-from serverload.steps.event_kernel import WINDOWS_SCHEMA
+from serverload.steps.window_rows import WINDOWS_SCHEMA
 
-PARTIALS_DDL = ", ".join(
-    [
-        "server_ip STRING, window_start TIMESTAMP, sessions BIGINT",
-        *(f"{name} BIGINT" for name in MEASURES),
-        "last_event TIMESTAMP, server_type INT, server_type_at TIMESTAMP",
-    ]
-)
-"""WINDOWS_SCHEMA in Spark's words: measures are micros."""
 _HALF = 2**31
 _BEYOND = MICROS_LIMIT // _HALF + 2
 """A high half that is surely beyond the limit, and still fits into 64 bits."""

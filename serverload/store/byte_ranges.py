@@ -4,6 +4,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -11,7 +12,7 @@ from serverload.contracts.errors import InputError
 
 CHUNK_BYTES = 16 * 1024 * 1024
 
-_UNPACKED_TIMES = 8
+_UNPACKED_TIMES = 4
 """A compressed file of session lines holds about so many times its size."""
 
 Part = TypeVar("Part")
@@ -41,13 +42,14 @@ def text_size(uri: str, size: int) -> int:
 
 
 def ranges_of(uri: str, size: int, range_bytes: int) -> list[ByteRange]:
-    """Cut a file into ranges; a compressed one stays whole (its end is not known before it is read)."""
+    """Cut a file into even ranges; a compressed one stays whole (its end is not known before it is read)."""
     if is_compressed(uri):
         return [ByteRange(uri, 0, -1)]
-    return [ByteRange(uri, start, min(start + range_bytes, size)) for start in range(0, size, range_bytes)]
+    length = ceil(size / ceil(size / range_bytes)) if size else 1
+    return [ByteRange(uri, start, min(start + length, size)) for start in range(0, size, length)]
 
 
-def packed(parts: Iterable[Part], size_of: Callable[[Part], int], most: int) -> list[list[Part]]:
+def grouped(parts: Iterable[Part], size_of: Callable[[Part], int], most: int) -> list[list[Part]]:
     """Cut parts, in order, into groups of at most `most` bytes each, or of one larger part."""
     groups: list[list[Part]] = []
     room = 0

@@ -102,6 +102,11 @@ def test_every_line_is_accounted_for_in_each_batch(both: DuckDBPyConnection) -> 
     assert ask(both, "select count(*) from rejects") == ask(both, "select sum(rejected) from ingest_log")
 
 
+def test_a_batch_has_one_row_a_server_and_window(both: DuckDBPyConnection) -> None:
+    twice = "select 1 from load_windows group by server_ip, window_start, source, batch_id having count(*) > 1"
+    assert ask(both, twice) == []
+
+
 def test_a_refused_line_keeps_its_text_up_to_four_kilobytes(both: DuckDBPyConnection) -> None:
     cut_or_other = """
         select body, line from rejects join judged on origin = uri || ':' || start where body is not null

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from event_kernel_cases import RULES, line, line_17, only_window, run
 
-from serverload.steps.event_kernel import REJECTS_SCHEMA, WINDOWS_SCHEMA, EventKernel, LineCounts
+from serverload.steps.event_kernel import REJECTS_SCHEMA, EventKernel, LineCounts
+from serverload.steps.window_rows import WINDOWS_SCHEMA
 
 
 def at(minute: int, second: int = 0) -> datetime:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from serverload.contracts.classes import MICROS_LIMIT
 from serverload.contracts.lines import MEASURES
 from serverload.steps import ingest_rows
-from serverload.steps.event_kernel import WINDOWS_SCHEMA, EventKernel, LineRules
+from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
 from serverload.steps.ingest_rows import (
     COUNT,
     REJECT,
@@ -22,6 +22,7 @@ from serverload.steps.ingest_rows import (
     unpacked_counts,
     unpacked_rejects,
 )
+from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials
 
 RULES = LineRules(source="history", batch_time=datetime(2020, 1, 1, tzinfo=UTC))
@@ -44,6 +45,10 @@ def of_kind(rows: list[pa.RecordBatch], kind: str) -> pa.Table:
     return table.filter(pa.compute.equal(table["kind"], kind))
 
 
+def counts_of(rows: list[pa.RecordBatch]) -> LineCounts:
+    return unpacked_counts(value.as_buffer() for value in of_kind(rows, COUNT)["packed"])
+
+
 def sorted_rows(table: pa.Table) -> list[dict[str, object]]:
     return table.sort_by([("server_ip", "ascending"), ("window_start", "ascending")]).to_pylist()
 
@@ -55,11 +60,11 @@ drawn_lines = st.lists(
 
 
 @settings(deadline=None)
-@given(st.lists(drawn_lines, max_size=5), st.integers(1, 7), st.integers(1, 50))
+@given(st.lists(drawn_lines, max_size=5), st.integers(1, 7), st.integers(1, 5_000))
 def test_packed_rows_hold_what_the_kernel_finds_in_the_whole(chunks, parts, waiting):
     joined = [b"".join(lines) for lines in chunks]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest_rows, "_WAITING_WINDOWS", waiting)
+        patch.setattr(ingest_rows, "_WAITING_BYTES", waiting)
         rows = packed(joined, parts)
     whole = EventKernel(RULES).run(b"".join(joined))
 
@@ -75,7 +80,7 @@ def test_packed_rows_hold_what_the_kernel_finds_in_the_whole(chunks, parts, wait
     assert [row["origin"] for row in found] == [
         f"file:///a.csv:{offset}" for offset in whole.rejects["offset"].to_pylist()
     ]
-    assert unpacked_counts(of_kind(rows, COUNT)["packed"].to_pylist()) == whole.counts
+    assert counts_of(rows) == whole.counts
 
 
 def test_windows_that_come_once_an_hour_spread_over_the_parts():
@@ -84,11 +89,17 @@ def test_windows_that_come_once_an_hour_spread_over_the_parts():
     assert set(of_kind(rows, WINDOW)["part"].to_pylist()) == set(range(12))
 
 
+def test_the_servers_of_one_window_spread_over_the_parts():
+    rows = packed([b"".join(line(server, 0, "1") for server in range(1, 200))], 12)
+
+    assert set(of_kind(rows, WINDOW)["part"].to_pylist()) == set(range(12))
+
+
 def test_lines_without_an_event_are_counted_all_the_same():
     rows = packed([b"hello\n\n"], 3)
 
     assert of_kind(rows, WINDOW).num_rows == 0
-    assert unpacked_counts(of_kind(rows, COUNT)["packed"].to_pylist()).rejected == 1
+    assert counts_of(rows).rejected == 1
 
 
 large = st.one_of(st.integers(-10, 10), st.integers(-(2**62), 2**62), st.integers(MICROS_LIMIT - 9, MICROS_LIMIT))

@@ -4,7 +4,7 @@ For files and for Kafka values alike; needs no Spark. `EventKernel(rules).run(bu
 """
 
 from serverload.steps.event_kernel.kernel import EventKernel
-from serverload.steps.event_kernel.results import REJECTS_SCHEMA, WINDOWS_SCHEMA, KernelResult, LineCounts
+from serverload.steps.event_kernel.results import REJECTS_SCHEMA, KernelResult, LineCounts
 from serverload.steps.event_kernel.rules import LineRules
 
-__all__ = ["REJECTS_SCHEMA", "WINDOWS_SCHEMA", "EventKernel", "KernelResult", "LineCounts", "LineRules"]
+__all__ = ["REJECTS_SCHEMA", "EventKernel", "KernelResult", "LineCounts", "LineRules"]

@@ -10,10 +10,11 @@ from serverload.contracts.instants import from_micros
 from serverload.contracts.lines import REJECT_REASONS, REPAIRED_FIELDS, WINDOW_MINUTES
 from serverload.steps.event_kernel.line_columns import ScannedLines, empty_slots
 from serverload.steps.event_kernel.reference import kept_text
-from serverload.steps.event_kernel.results import REJECTS_SCHEMA, WINDOWS_SCHEMA, LineCounts
+from serverload.steps.event_kernel.results import REJECTS_SCHEMA, LineCounts
 from serverload.steps.event_kernel.rules import MINUTE_MICROS
 from serverload.steps.event_kernel.scan import ACCEPTED, BLANK, ENCODING, NO_TYPE, SKIPPED
 from serverload.steps.event_kernel.window_sums import WindowSums, add_up
+from serverload.steps.window_rows import WINDOWS_SCHEMA
 
 _WINDOW_MICROS = WINDOW_MINUTES * MINUTE_MICROS
 _REJECTS_AT_ONCE = 65536

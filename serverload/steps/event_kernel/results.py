@@ -7,23 +7,6 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from serverload.contracts.lines import MEASURES
-
-_TIME = pa.timestamp("us", tz="UTC")
-
-WINDOWS_SCHEMA = pa.schema(
-    [
-        ("server_ip", pa.string()),
-        ("window_start", _TIME),
-        ("sessions", pa.int64()),
-        *((measure, pa.int64()) for measure in MEASURES),
-        ("last_event", _TIME),
-        ("server_type", pa.int32()),
-        ("server_type_at", _TIME),
-    ]
-)
-"""Sums of one run per server and 5-minute window; measures in whole micros. The type is null if no event has one."""
-
 REJECTS_SCHEMA = pa.schema([("line", pa.string()), ("reason", pa.string()), ("offset", pa.int64())])
 """Refused lines in the order of the buffer; `offset` is the byte where the line starts."""
 
