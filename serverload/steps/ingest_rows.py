@@ -31,7 +31,7 @@ _COUNTS_SCHEMA = pa.schema(
     ]
 )
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
-_WAITING_BYTES = 32 * 1024 * 1024
+_WAITING_BYTES = 8 * 1024 * 1024
 """Window sums of about this size are handed out together."""
 
 Origins = Callable[[np.ndarray], pa.Array]
