@@ -26,7 +26,7 @@ from serverload.store.session import spark_session
 
 RUNS = 3
 DENSE, SPARSE = "300 sessions an hour and server", "8 sessions an hour and server"
-SHAPES = {DENSE: (5, 300.0), SPARSE: (180, 8.0)}
+SHAPES = {DENSE: (10, 300.0), SPARSE: (180, 8.0)}
 """Days and sessions per hour. Dense: 25 lines a window, as 1 TB of some years has; sparse: two, the hardest case."""
 OURS, THEIRS = "serverload backfill", "Spark CSV reader, bare sums"
 SUMMED = {"total_load": "TotalLoad", **SUMMED_FIELDS}
