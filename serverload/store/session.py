@@ -89,7 +89,9 @@ def _prepare_launch(master: str, driver_memory: str, jars: list[Path]) -> None:
     os.environ.setdefault("SPARK_DRIVER_MEMORY", driver_memory)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark runs a Python worker per core
     with as_file(files("serverload.store").joinpath("log4j2.properties")) as logging_file:
-        options = f'--driver-java-options "-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC"'
+        # Spark makes classes as it goes: once Java's room for their machine code is full, a job fails or crawls
+        java = f"-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC -XX:ReservedCodeCacheSize=512m"
+        options = f'--driver-java-options "{java}"'
     listed = f"--jars {','.join(str(jar) for jar in jars)} " if jars else ""
     # said at launch: the launcher fills in local[*] where nobody names a master, and later nothing tells it apart
     named = f"--master {shlex.quote(master)} " if master else ""
