@@ -18,7 +18,7 @@ from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-DAYS = (4, 16, 48)
+DAYS = (1, 4, 16, 48)
 _WORKER = b"pyspark.daemon"
 
 
