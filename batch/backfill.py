@@ -20,11 +20,11 @@ from serverload.contracts.settings import IngestSettings
 from serverload.ingest import HISTORY, LEAST_PARTS, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
 from serverload.steps.ingest_rows import PACKED_DDL, file_lines, packed_rows
-from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lines, text_size
+from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lines, spread, text_size
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 
-_SMALL_TASK = 8 * 1024 * 1024
+_SMALL_TASK, _RANGES_A_TASK = 8 * 1024 * 1024, 8
 _PART_BYTES, _MOST_PARTS = 16 * 1024 * 1024, 1024
 """Window sums are added up in parts of so much text each: few enough rows to stay in a processor's cache."""
 
@@ -88,11 +88,13 @@ def _run(
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
     sizes = {file.uri: file.size for file in files}
+    cores = tables.spark.sparkContext.defaultParallelism
+    rounds = max(2, ceil(size / (settings.range_bytes * cores)))
     # a task costs Spark as much as reading some megabytes: small files share one
-    share = ceil(size / (2 * tables.spark.sparkContext.defaultParallelism))
-    task_bytes = min(settings.range_bytes, max(_SMALL_TASK, share))
-    ranges = [part for file in files for part in ranges_of(file.uri, file.size, task_bytes)]
-    tasks = grouped(ranges, lambda part: part.length(sizes[part.uri]), task_bytes)
+    task_bytes = max(_SMALL_TASK, ceil(size / (rounds * cores)))
+    range_bytes = max(_SMALL_TASK, task_bytes // _RANGES_A_TASK)
+    ranges = [part for file in files for part in ranges_of(file.uri, file.size, range_bytes)]
+    tasks = spread(ranges, lambda part: part.length(sizes[part.uri]), ceil(size / task_bytes))
     text = sum(text_size(file.uri, file.size) for file in files)
     parts = min(max(LEAST_PARTS, text // _PART_BYTES), _MOST_PARTS)
     rows = history_rows(tables, tasks, line_rules(settings, HISTORY, batch.batch_time), parts)

@@ -1,10 +1,12 @@
 """One ingest batch, from packed rows to its tables: what history and live share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
+import numpy as np
 import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -18,12 +20,10 @@ from serverload.steps.ingest_rows import (
     REJECT,
     REJECTS_DDL,
     WINDOW,
-    added_part,
+    added_parts,
     unpacked_counts,
     unpacked_rejects,
 )
-from serverload.steps.peaks import month_of
-from serverload.steps.window_rows import WINDOWS_DDL
 from serverload.steps.windows import stored_windows
 from serverload.store.delta_tables import DeltaTables, Transaction
 
@@ -86,7 +86,9 @@ def commit_batch(
     of_kind = {kind: rows.where(F.col("kind") == kind) for kind in (WINDOW, REJECT, COUNT)}
     counts = unpacked_counts(pa.py_buffer(row["packed"]) for row in of_kind[COUNT].collect())
     if counts.accepted:
-        tables.append("load_windows", _load_windows(of_kind[WINDOW], batch), batch.transaction("load_windows"))
+        parts = of_kind[WINDOW].select("part", "packed").repartition("part").sortWithinPartitions("part")
+        windows = partial(_load_windows, batch.source, batch.batch_id)
+        tables.append_arrow("load_windows", parts, windows, batch.transaction("load_windows"))
     if counts.rejected:
         files = 1 + counts.rejected // _REJECTS_A_FILE
         tables.append("rejects", _rejects(of_kind[REJECT].repartition(files), batch), batch.transaction("rejects"))
@@ -96,9 +98,14 @@ def commit_batch(
     return counts
 
 
-def _load_windows(packed: DataFrame, batch: IngestBatch) -> DataFrame:
-    sums = packed.select("part", "packed").groupBy("part").applyInArrow(added_part, WINDOWS_DDL)
-    return _of_batch(stored_windows(sums), batch).withColumn("month", month_of("window_start"))
+def _load_windows(source: str, batch_id: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    for sums in added_parts(batches):
+        rows = stored_windows(sums)
+        months, month = np.unique(rows["window_start"].to_numpy().astype("datetime64[M]"), return_inverse=True)
+        constant = {"source": pa.scalar(source), "batch_id": pa.scalar(batch_id, pa.int64())}
+        for name, entry in constant.items():
+            rows = rows.append_column(name, pa.repeat(entry, rows.num_rows))
+        yield rows.append_column("month", pa.array(months.astype(str)).take(pa.array(month)))
 
 
 def _rejects(packed: DataFrame, batch: IngestBatch) -> DataFrame:

@@ -6,6 +6,8 @@ Spark keeps, moves and adds up row by row, Arrow table by table: so a table trav
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
@@ -73,9 +75,14 @@ def unpacked(packed: pa.Buffer) -> pa.Table:
         return stream.read_all()
 
 
-def added_part(rows: pa.Table) -> pa.Table:
-    """Add up the partial window sums of one part, from whatever tasks they come: WINDOWS_SCHEMA."""
-    return add_partials([unpacked(value.as_buffer()) for value in rows["packed"]])
+def added_parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Add up the partial window sums of each part, from whatever tasks they come: tables of WINDOWS_SCHEMA.
+
+    `batches` have rows of kind window, those of a part one after the other.
+    """
+    rows = (row for batch in batches for row in zip(batch["part"].to_pylist(), batch["packed"], strict=True))
+    for _part, members in groupby(rows, key=itemgetter(0)):
+        yield add_partials([unpacked(value.as_buffer()) for _, value in members])
 
 
 def unpacked_rejects(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""The columns of window sums while they are added up, in Arrow's words and in Spark's: measures are whole micros."""
+"""The columns of window sums while they are added up: measures are whole micros."""
 
 import pyarrow as pa
 
@@ -18,11 +18,3 @@ WINDOWS_SCHEMA = pa.schema(
     ]
 )
 """Sums per server and 5-minute window. The type is null if no event has one."""
-
-WINDOWS_DDL = ", ".join(
-    [
-        "server_ip STRING, window_start TIMESTAMP, sessions BIGINT",
-        *(f"{measure} BIGINT" for measure in MEASURES),
-        "last_event TIMESTAMP, server_type INT, server_type_at TIMESTAMP",
-    ]
-)

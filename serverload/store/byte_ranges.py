@@ -2,7 +2,7 @@
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -60,6 +60,17 @@ def grouped(parts: Iterable[Part], size_of: Callable[[Part], int], most: int) ->
         groups[-1].append(part)
         room -= size_of(part)
     return groups
+
+
+def spread(parts: Sequence[Part], size_of: Callable[[Part], int], groups: int) -> list[list[Part]]:
+    """Cut parts, in order, into at most so many groups, each within one part of the same size."""
+    whole, before = sum(map(size_of, parts)), 0
+    filled: list[list[Part]] = [[] for _ in range(groups)]
+    for part in parts:
+        middle = 2 * before + size_of(part)
+        filled[middle * groups // (2 * whole + 1)].append(part)
+        before += size_of(part)
+    return [group for group in filled if group]
 
 
 def read_lines(part: ByteRange, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, memoryview]]:

@@ -17,6 +17,7 @@ from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.steps.event_kernel import LineRules
 from serverload.steps.event_kernel.reference import Event, parse_line
+from serverload.store import delta_tables
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.table_reader import run_sql
 
@@ -156,10 +157,9 @@ def test_a_file_that_grows_while_it_is_read_is_told_and_its_batch_is_not_complet
     made = file.stat().st_mtime_ns
 
     class Growing(DeltaTables):
-        def append(self, name, rows, transaction=None, note=None) -> None:  # type: ignore[no-untyped-def]
-            super().append(name, rows, transaction, note)
-            if name == "load_windows":
-                file.write_text(lines + lines)
+        def append_arrow(self, *given) -> None:  # type: ignore[no-untyped-def]
+            super().append_arrow(*given)
+            file.write_text(lines + lines)
 
     with pytest.raises(InputError, match=r"day\.csv: changed since"):
         backfill(Growing(spark, home), SETTINGS.ingest, [str(file)], Silent())
@@ -172,6 +172,21 @@ def test_a_file_that_grows_while_it_is_read_is_told_and_its_batch_is_not_complet
     os.utime(file, ns=(made, made))
     assert backfill(tables, SETTINGS.ingest, [str(file)], Silent()).counts.accepted == 3
     assert run_sql(home, "select sum(sessions)::bigint as n from load_windows").to_pylist() == [{"n": 3}]
+
+
+def test_a_home_that_only_spark_reaches_gets_the_same_windows(
+    spark: SparkSession, history: Path, filled: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There Spark writes the rows; in a local home its tasks write Parquet by Arrow."""
+    afar = DeltaTables(spark, str(tmp_path))
+    monkeypatch.setattr(delta_tables, "is_local", lambda _home: False)
+
+    backfill(afar, SETTINGS.ingest, [str(history)], Silent())
+
+    here, there = (tables.read("load_windows").where("batch_id = 0") for tables in (filled, afar))
+    assert here.dtypes == there.dtypes
+    assert here.exceptAll(there).isEmpty()
+    assert there.exceptAll(here).isEmpty()
 
 
 def test_a_wrong_file_stops_before_anything_is_committed(spark: SparkSession, tmp_path: Path) -> None:
@@ -189,13 +204,18 @@ class PowerCut(BaseException):
     """Ends a run where nothing may catch it."""
 
 
-@pytest.mark.parametrize("after", ["load_windows", "rejects", "ingested_files"])
+def no_commit(*_given: object) -> None:
+    raise PowerCut
+
+
+@pytest.mark.parametrize("after", ["the files of load_windows", "load_windows", "rejects", "ingested_files"])
 def test_a_run_cut_between_two_writes_is_finished_by_the_next(
-    spark: SparkSession, history: Path, filled: DeltaTables, tmp_path: Path, after: str
+    spark: SparkSession, history: Path, tmp_path: Path, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tables = CutTables(spark, str(tmp_path), after)
-    with pytest.raises(PowerCut):
-        backfill(tables, SETTINGS.ingest, [str(history)], Silent())
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        if after == "the files of load_windows":
+            patch.setattr(delta_tables, "commit_files", no_commit)
+        backfill(CutTables(spark, str(tmp_path), after), SETTINGS.ingest, [str(history)], Silent())
 
     again = backfill(DeltaTables(spark, str(tmp_path)), SETTINGS.ingest, [str(history)], Silent())
 
@@ -216,7 +236,14 @@ class CutTables(DeltaTables):
         super().__init__(spark, home)
         self._after = after
 
-    def append(self, name, rows, transaction=None, note=None) -> None:  # type: ignore[no-untyped-def]
-        super().append(name, rows, transaction, note)
+    def append(self, name, *given) -> None:  # type: ignore[no-untyped-def]
+        super().append(name, *given)
+        self._cut(name)
+
+    def append_arrow(self, name, *given) -> None:  # type: ignore[no-untyped-def]
+        super().append_arrow(name, *given)
+        self._cut(name)
+
+    def _cut(self, name: str) -> None:
         if name == self._after:
             raise PowerCut(name)

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from serverload.contracts.classes import MICROS_LIMIT
 from serverload.contracts.lines import MEASURES
-from serverload.steps.window_rows import WINDOWS_DDL, WINDOWS_SCHEMA
+from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials, stored_windows, window_sums
 
 START = datetime(2016, 3, 1, tzinfo=UTC)
@@ -44,10 +44,8 @@ def sorted_rows(table: pa.Table) -> list[dict[str, object]]:
 
 def test_spark_and_arrow_add_up_to_the_same(spark: SparkSession) -> None:
     partials = drawn_partials(400)
-    rows = spark.createDataFrame(partials).to(spark.createDataFrame([], WINDOWS_DDL).schema)
-
     by_arrow = add_partials([partials])
-    by_spark = window_sums(stored_windows(rows)).toArrow()
+    by_spark = window_sums(spark.createDataFrame(stored_windows(partials))).toArrow()
 
     assert by_arrow.num_rows == 18
     assert -MICROS_LIMIT in by_arrow[MEASURES[0]].to_pylist()

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serverload.store.byte_ranges import grouped, ranges_of, read_lines
+from serverload.store.byte_ranges import grouped, ranges_of, read_lines, spread
 
 contents = st.lists(st.sampled_from([b"\n", b"a\n", b"bcd\r\n", b"x" * 9 + b"\n", b"\xff\n", b"end"]), max_size=30).map(
     b"".join
@@ -61,3 +61,14 @@ def test_groups_keep_the_order_and_hold_no_more_than_they_may(sizes, most):
     assert all(group and (sum(group) <= most or len(group) == 1) for group in groups)
     for group, following in pairwise(groups):
         assert sum(group) + following[0] > most
+
+
+@given(st.lists(st.integers(0, 20), max_size=30), st.integers(1, 12))
+def test_groups_that_parts_are_spread_over_are_even(sizes, groups):
+    filled = spread(sizes, lambda size: size, groups)
+
+    assert [size for group in filled for size in group] == sizes
+    assert all(filled)
+    assert len(filled) <= groups
+    largest = max(sizes, default=0)
+    assert all(abs(sum(group) - sum(sizes) / groups) <= largest for group in filled)

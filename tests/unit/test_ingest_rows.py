@@ -16,7 +16,7 @@ from serverload.steps.ingest_rows import (
     COUNT,
     REJECT,
     WINDOW,
-    added_part,
+    added_parts,
     file_lines,
     packed_rows,
     unpacked_counts,
@@ -60,8 +60,8 @@ drawn_lines = st.lists(
 
 
 @settings(deadline=None)
-@given(st.lists(drawn_lines, max_size=5), st.integers(1, 7), st.integers(1, 5_000))
-def test_packed_rows_hold_what_the_kernel_finds_in_the_whole(chunks, parts, waiting):
+@given(st.lists(drawn_lines, max_size=5), st.integers(1, 7), st.integers(1, 5_000), st.integers(1, 9))
+def test_packed_rows_hold_what_the_kernel_finds_in_the_whole(chunks, parts, waiting, cut):
     joined = [b"".join(lines) for lines in chunks]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest_rows, "_WAITING_BYTES", waiting)
@@ -69,8 +69,9 @@ def test_packed_rows_hold_what_the_kernel_finds_in_the_whole(chunks, parts, wait
     whole = EventKernel(RULES).run(b"".join(joined))
 
     windows = of_kind(rows, WINDOW)
-    by_part = [windows.filter(pa.compute.equal(windows["part"], part)) for part in range(parts)]
-    added = pa.concat_tables([added_part(part) for part in by_part])
+    added = list(added_parts(windows.sort_by("part").to_batches(max_chunksize=cut)))
+    assert len(added) == len(set(windows["part"].to_pylist()))
+    added = pa.concat_tables([WINDOWS_SCHEMA.empty_table(), *added])
     assert sorted_rows(added) == sorted_rows(whole.windows)
     rejects = list(unpacked_rejects(of_kind(rows, REJECT).to_batches()))
     found = [row for batch in rejects for row in batch.to_pylist()]

@@ -1,0 +1,57 @@
+"""Delta Kernel, the interface that Delta has for other writers: commits of data files that are written already."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from pyspark.sql import Row, SparkSession
+
+_ENGINE_INFO = "serverload"
+
+
+def table_id(spark: SparkSession, table_path: str) -> str:
+    """The id that the table got when it was made."""
+    kernel, engine = _kernel(spark)
+    return str(kernel.Table.forPath(engine, table_path).getLatestSnapshot(engine).getMetadata().getId())
+
+
+def is_committed(spark: SparkSession, table_path: str, application_id: str, version: int) -> bool:
+    """Tell whether the table has the transaction, or a later one of the same application, already."""
+    kernel, engine = _kernel(spark)
+    snapshot = kernel.Table.forPath(engine, table_path).getLatestSnapshot(engine)
+    seen = snapshot.getLatestTransactionVersion(engine, application_id)
+    return bool(seen.isPresent()) and seen.get() >= version
+
+
+def commit_files(spark: SparkSession, table_path: str, files: Sequence[Row], application_id: str, version: int) -> None:
+    """Add data files (rows of FILES_SCHEMA) to a table with one partition column, under a Delta transaction id.
+
+    Raises py4j's Py4JJavaError (ConcurrentTransactionException) if another process commits the same transaction.
+    """
+    kernel, engine = _kernel(spark)
+    transaction = (
+        kernel.Table.forPath(engine, table_path)
+        .createTransactionBuilder(engine, _ENGINE_INFO, kernel.Operation.WRITE)
+        .withTransactionId(engine, application_id, version)
+        .build(engine)
+    )
+    (column,) = transaction.getPartitionColumns(engine)
+    schema, state = transaction.getSchema(engine), transaction.getTransactionState(engine)
+    root, now = engine.getFileSystemClient().resolvePath(table_path), int(time.time() * 1000)
+    utils, actions = kernel.internal.util.Utils, cast(Any, spark._jvm).java.util.ArrayList()
+    for file in files:
+        stats = kernel.statistics.DataFileStatistics.deserializeFromJson(file["stats"], schema)
+        written = kernel.utils.DataFileStatus(f"{root}/{file['path']}", file["size"], now, stats)
+        place = {column: kernel.expressions.Literal.ofString(file["partition"])}
+        context = kernel.Transaction.getWriteContext(engine, state, place)
+        one = utils.singletonCloseableIterator(written)
+        actions.addAll(kernel.Transaction.generateAppendActions(engine, state, one, context).toInMemoryList())
+    added = kernel.utils.CloseableIterable.inMemoryIterable(utils.toCloseableIterator(actions.iterator()))
+    for hook in transaction.commit(engine, added).getPostCommitHooks():
+        hook.threadSafeInvoke(engine)
+
+
+def _kernel(spark: SparkSession) -> tuple[Any, Any]:
+    jvm = cast(Any, spark._jvm)
+    configuration = cast(Any, spark._jsparkSession).sessionState().newHadoopConf()
+    return jvm.io.delta.kernel, jvm.io.delta.kernel.defaults.engine.DefaultEngine.create(configuration)
