@@ -1,12 +1,60 @@
-"""One Spark session for all tests of a run; it takes seconds to start."""
+"""What all tests share: two processes, of which one has the Spark session, and an end to all that they start."""
 
+import os
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
+
+SPARK_TESTS = ("tests/live/test_stream.py", "tests/model/", "tests/parity/", "tests/scenarios/", "tests/steps/")
+LONGEST_FIRST = ("scenarios", "parity", "model", "steps", "e2e", "live", "cli", "unit")
+WATCH = pytest.StashKey[subprocess.Popen[str]]()
+
+# pyspark takes a process without a main file for its own doctests, and ends it; pytest-xdist's have none
+vars(sys.modules["__main__"]).setdefault("__file__", pytest.__file__)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Keep to itself what libraries say of their leaks while a process of pytest-xdist ends."""
+    if hasattr(config, "workerinput"):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+class OneSession(LoadFileScheduling):
+    """File by file, but what needs Spark goes to one process as a whole: a second session would be cold as well."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "spark" if nodeid.startswith(SPARK_TESTS) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneSession:
+    return OneSession(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the short files for the end, so that both processes end together."""
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ended_with_us(request: pytest.FixtureRequest) -> None:
+    """Let a small process end whatever the tests leave running, once this one has ended, also by a kill."""
+    mark = f"tests-{uuid.uuid4().hex}"
+    command = [sys.executable, str(Path(__file__).with_name("ended_with_us.py"))]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    watch = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True, **quiet)
+    print(mark, file=watch.stdin, flush=True)
+    request.config.stash[WATCH] = watch  # its pipe stays open as long as we live
+    os.environ["STARTED_BY"] = mark
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serverload.store.table_reader import run_sql
+
 SMALL = {
     "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # they live too short for the second compiler
     "SERVERLOAD_MODEL__TREES": "5",
@@ -17,15 +19,19 @@ SMALL = {
     "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",
 }
 
+NOT_INHERITED = ("SPARK_DRIVER_MEMORY", "PYSPARK_")
+
 
 def command(*arguments: object, **settings: str) -> subprocess.Popen[str]:
     """Start `serverload` with the arguments and, as environment variables, settings."""
+    # a session of this process has left its launch settings in the environment
+    kept = {key: entry for key, entry in os.environ.items() if not key.startswith(NOT_INHERITED)}
     return subprocess.Popen(
         [sys.executable, "-m", "serverload", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **SMALL, **settings},
+        env={**kept, **SMALL, **settings},
         start_new_session=True,
     )
 
@@ -56,3 +62,9 @@ def commits(home: Path, table: str) -> int:
 def lines_in(*files: Path) -> int:
     """Lines of CSV files that are not blank, as the input rules say."""
     return sum(1 for file in files for line in file.read_bytes().split(b"\n") if line.strip(b" \t\n\v\f\r"))
+
+
+def one(home: Path, query: str) -> object:
+    """The one value that a query of a home's tables gives."""
+    (row,) = run_sql(str(home), query).to_pylist()
+    return next(iter(row.values()))

@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import subprocess
 from datetime import date
 from pathlib import Path
 
 import pytest
-from commands import command, commits, lines_in, ran, wait_until
+from commands import command, commits, lines_in, one, ran, wait_until
 
 from producers.synthetic import generate_history
 from serverload.store.table_reader import run_sql
@@ -41,11 +40,6 @@ def home(days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def total(home: Path, count: str) -> int:
     return int(run_sql(str(home), f"select coalesce(sum({count}), 0)::bigint as n from ingest_log").to_pylist()[0]["n"])
-
-
-def one(home: Path, query: str) -> object:
-    (row,) = run_sql(str(home), query).to_pylist()
-    return next(iter(row.values()))
 
 
 def test_a_backfill_killed_between_batches_reads_each_line_once(home: Path, days: list[Path]) -> None:
@@ -93,14 +87,3 @@ def test_a_stream_stopped_by_sigterm_and_drained_later_loses_nothing(home: Path,
 def one_line(said: str, part: str) -> bool:
     """Whether the last line of what a command said is an error that holds a part, and no stack trace is there."""
     return "Traceback" not in said and part in said.strip().splitlines()[-1]
-
-
-def test_the_demo_runs_from_nothing_to_outcomes(tmp_path: Path) -> None:
-    home = tmp_path / "demo"
-    told = ran("demo", "--home", home, "--servers", 4, "--days", 7, "--speed", 28800)
-    for part in ("Forecasts of the coming hours", "How right", "What was refused", "Try next"):
-        assert part in told
-    assert one(home, "select count(*) > 0 from forecast_outcomes") is True
-    assert "no broker is running" in ran("broker", "status", "--home", home, exit_code=1)
-    left = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True)
-    assert left.stdout == ""
