@@ -15,8 +15,12 @@ from xdist.scheduler import LoadFileScheduling
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-SPARK_TESTS = ("tests/live/test_stream.py", "tests/model/", "tests/parity/", "tests/scenarios/", "tests/steps/")
-LONGEST_FIRST = ("scenarios", "parity", "model", "steps", "e2e", "live", "cli", "unit")
+SPARK_TESTS = (
+    *("tests/scenarios/", "tests/parity/", "tests/model/", "tests/steps/"),
+    *("tests/live/test_stream.py", "tests/cli/test_task_progress.py"),
+)
+# tests live too short for Java's second compiler
+os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
 
 # pyspark takes a process without a main file for its own doctests, and ends it; pytest-xdist's have none
@@ -42,7 +46,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneSess
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the short files for the end, so that both processes end together."""
-    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
+    items.sort(key=lambda item: (not item.nodeid.startswith(SPARK_TESTS), item.path.parent.name == "unit"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from serverload.store.table_reader import run_sql
 
 SMALL = {
-    "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # they live too short for the second compiler
     "SERVERLOAD_MODEL__TREES": "5",
     "SERVERLOAD_MODEL__DEPTH": "4",
     "SERVERLOAD_MODEL__TEST_DAYS": "2",
