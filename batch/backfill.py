@@ -24,7 +24,7 @@ from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lin
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 
-_SMALL_TASK, _RANGES_A_TASK = 8 * 1024 * 1024, 8
+_SMALL_TASK, _SMALL_RANGE = 8 * 1024 * 1024, 1024 * 1024
 _PART_BYTES, _MOST_PARTS = 16 * 1024 * 1024, 1024
 """Window sums are added up in parts of so much text each: few enough rows to stay in a processor's cache."""
 
@@ -91,8 +91,8 @@ def _run(
     cores = tables.spark.sparkContext.defaultParallelism
     rounds = max(2, ceil(size / (settings.range_bytes * cores)))
     # a task costs Spark as much as reading some megabytes: small files share one
-    task_bytes = max(_SMALL_TASK, ceil(size / (rounds * cores)))
-    range_bytes = max(_SMALL_TASK, task_bytes // _RANGES_A_TASK)
+    task_bytes = max(min(_SMALL_TASK, settings.range_bytes), ceil(size / (rounds * cores)))
+    range_bytes = max(min(_SMALL_RANGE, settings.range_bytes), task_bytes // 8)
     ranges = [part for file in files for part in ranges_of(file.uri, file.size, range_bytes)]
     tasks = spread(ranges, lambda part: part.length(sizes[part.uri]), ceil(size / task_bytes))
     text = sum(text_size(file.uri, file.size) for file in files)

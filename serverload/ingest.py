@@ -102,9 +102,8 @@ def _load_windows(source: str, batch_id: int, batches: Iterable[pa.RecordBatch])
     for sums in added_parts(batches):
         rows = stored_windows(sums)
         months, month = np.unique(rows["window_start"].to_numpy().astype("datetime64[M]"), return_inverse=True)
-        constant = {"source": pa.scalar(source), "batch_id": pa.scalar(batch_id, pa.int64())}
-        for name, entry in constant.items():
-            rows = rows.append_column(name, pa.repeat(entry, rows.num_rows))
+        rows = rows.append_column("source", pa.repeat(source, rows.num_rows))
+        rows = rows.append_column("batch_id", pa.repeat(batch_id, rows.num_rows))
         yield rows.append_column("month", pa.array(months.astype(str)).take(pa.array(month)))
 
 

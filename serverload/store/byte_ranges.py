@@ -63,12 +63,12 @@ def grouped(parts: Iterable[Part], size_of: Callable[[Part], int], most: int) ->
 
 
 def spread(parts: Sequence[Part], size_of: Callable[[Part], int], groups: int) -> list[list[Part]]:
-    """Cut parts, in order, into at most so many groups, each within one part of the same size."""
+    """Cut parts, in order, into at most so many groups (at least one), each within one part of the same size."""
     whole, before = sum(map(size_of, parts)), 0
-    filled: list[list[Part]] = [[] for _ in range(groups)]
+    filled: list[list[Part]] = [[] for _ in range(max(1, groups))]
     for part in parts:
         middle = 2 * before + size_of(part)
-        filled[middle * groups // (2 * whole + 1)].append(part)
+        filled[middle * len(filled) // (2 * whole + 1)].append(part)
         before += size_of(part)
     return [group for group in filled if group]
 

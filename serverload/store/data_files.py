@@ -5,8 +5,8 @@ A value at a time, as Spark writes Parquet, takes most of a backfill; whole colu
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,79 +28,81 @@ _WAITING_BYTES = 64 * 1024 * 1024
 
 
 def write_files(
-    folder: str,
-    partition_by: str,
-    bounded: Sequence[str],
-    tables: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]],
-    batches: Iterable[pa.RecordBatch],
+    folder: str, partition_by: str, bounded: Sequence[str], tables: Iterable[pa.Table]
 ) -> Iterator[pa.RecordBatch]:
-    """Write what `tables` makes of the batches into Parquet files, one a value of the partition column.
+    """Write tables into Parquet files, one a value of the partition column; yields a row of FILES_SCHEMA for each.
 
-    Yields a row of FILES_SCHEMA for each; the files belong to the table once these are committed. `bounded` names the
-    columns whose bounds Delta keeps. Memory: 64 MiB of rows, and one table.
+    The files belong to the Delta table in `folder` once these rows are committed; if writing fails they are removed.
+    `bounded` names the columns whose bounds Delta is told. Memory: twice 64 MiB of rows, and one table.
     """
     files: dict[str, _DataFile] = {}
+    try:
+        for waiting in _gathered(tables):
+            partition = waiting[partition_by].combine_chunks().dictionary_encode()
+            number = partition.indices.to_numpy()
+            order = np.argsort(number, kind="stable")
+            ordered = waiting.drop_columns(partition_by).take(pa.array(order))
+            bounds = np.searchsorted(number[order], np.arange(len(partition.dictionary) + 1)).tolist()
+            for name, begin, end in zip(partition.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True):
+                if name not in files:
+                    files[name] = _DataFile(Path(folder, f"{partition_by}={name}"), ordered.schema, bounded)
+                files[name].write(ordered.slice(begin, end - begin))
+        rows = [{"partition": name, **file.closed()} for name, file in files.items()]
+    except BaseException:
+        for file in files.values():
+            file.path.unlink(missing_ok=True)
+        raise
+    yield from pa.Table.from_pylist(rows, FILES_SCHEMA).to_batches()
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting, waiting_bytes = list[pa.Table](), 0
-    for rows in tables(batches):
+    for rows in tables:
         waiting.append(rows)
         waiting_bytes += rows.nbytes
         if waiting_bytes >= _WAITING_BYTES:
-            _write(folder, partition_by, bounded, waiting, files)
+            yield pa.concat_tables(waiting)
             waiting, waiting_bytes = [], 0
-    _write(folder, partition_by, bounded, waiting, files)
-    yield from pa.Table.from_pylist([file.closed() for file in files.values()], FILES_SCHEMA).to_batches()
-
-
-def _write(
-    folder: str, partition_by: str, bounded: Sequence[str], waiting: list[pa.Table], files: dict[str, "_DataFile"]
-) -> None:
-    if not waiting:
-        return
-    rows = pa.concat_tables(waiting)
-    partition = rows[partition_by].combine_chunks().dictionary_encode()
-    order = np.argsort(partition.indices.to_numpy(), kind="stable")
-    bounds = np.searchsorted(partition.indices.to_numpy()[order], np.arange(len(partition.dictionary) + 1)).tolist()
-    ordered = rows.drop_columns(partition_by).take(pa.array(order))
-    for number, name in enumerate(partition.dictionary.to_pylist()):
-        if name not in files:
-            files[name] = _DataFile(Path(folder, f"{partition_by}={name}"), name, ordered.schema, bounded)
-        files[name].write(ordered.slice(bounds[number], bounds[number + 1] - bounds[number]))
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 class _DataFile:
     """One Parquet file while it is written, with the bounds of its columns so far."""
 
-    def __init__(self, folder: Path, partition: str, schema: pa.Schema, bounded: Sequence[str]) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, bounded: Sequence[str]) -> None:
         folder.mkdir(exist_ok=True)
-        self._path, self._partition = folder / f"part-{uuid.uuid4()}.zstd.parquet", partition
+        self.path = folder / f"part-{uuid.uuid4()}.zstd.parquet"
         # sums hardly repeat: to look for repeats takes longer than it saves room
         repeating = [name for name in schema.names if name not in MEASURES]
-        self._parquet = pq.ParquetWriter(self._path, schema, compression="zstd", use_dictionary=repeating)
+        self._parquet = pq.ParquetWriter(self.path, schema, compression="zstd", use_dictionary=repeating)
         self._rows = 0
         self._bounds: dict[str, list[Any]] = {name: [] for name in bounded}
+        self._nulls = dict.fromkeys(bounded, 0)
 
     def write(self, rows: pa.Table) -> None:
         self._parquet.write_table(rows)
         self._rows += rows.num_rows
         for name, seen in self._bounds.items():
-            seen.extend(pc.min_max(rows[name]).as_py().values())
+            seen.extend(bound for bound in pc.min_max(rows[name]).as_py().values() if bound is not None)
+            self._nulls[name] += rows[name].null_count
 
     def closed(self) -> dict[str, Any]:
         self._parquet.close()
+        known = {name: seen for name, seen in self._bounds.items() if seen}
         stats = {
             "numRecords": self._rows,
-            "minValues": {name: _plain(min(seen)) for name, seen in self._bounds.items()},
-            "maxValues": {name: _plain(max(seen)) for name, seen in self._bounds.items()},
-            "nullCount": dict.fromkeys(self._bounds, 0),
+            "minValues": {name: _plain(min(seen)) for name, seen in known.items()},
+            "maxValues": {name: _plain(max(seen), timedelta(microseconds=999)) for name, seen in known.items()},
+            "nullCount": self._nulls,
         }
-        return {
-            "path": "/".join(self._path.parts[-2:]),
-            "partition": self._partition,
-            "size": self._path.stat().st_size,
-            "stats": json.dumps(stats),
-        }
+        path = "/".join(self.path.parts[-2:])
+        return {"path": path, "size": self.path.stat().st_size, "stats": json.dumps(stats)}
 
 
-def _plain(bound: Any) -> Any:
-    """As Delta writes it; the times that are bounded are whole seconds."""
-    return f"{bound:%Y-%m-%dT%H:%M:%S.000Z}" if isinstance(bound, datetime) else bound
+def _plain(bound: Any, rounding: timedelta = timedelta()) -> Any:
+    """As Delta writes it: times in whole milliseconds, so that a largest one has to be rounded up."""
+    if not isinstance(bound, datetime):
+        return bound
+    bound += rounding
+    return f"{bound:%Y-%m-%dT%H:%M:%S}.{bound.microsecond // 1000:03d}Z"

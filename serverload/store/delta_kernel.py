@@ -1,18 +1,14 @@
 """Delta Kernel, the interface that Delta has for other writers: commits of data files that are written already."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import Row, SparkSession
 
 _ENGINE_INFO = "serverload"
-
-
-def table_id(spark: SparkSession, table_path: str) -> str:
-    """The id that the table got when it was made."""
-    kernel, engine = _kernel(spark)
-    return str(kernel.Table.forPath(engine, table_path).getLatestSnapshot(engine).getMetadata().getId())
 
 
 def is_committed(spark: SparkSession, table_path: str, application_id: str, version: int) -> bool:
@@ -48,7 +44,10 @@ def commit_files(spark: SparkSession, table_path: str, files: Sequence[Row], app
         actions.addAll(kernel.Transaction.generateAppendActions(engine, state, one, context).toInMemoryList())
     added = kernel.utils.CloseableIterable.inMemoryIterable(utils.toCloseableIterator(actions.iterator()))
     for hook in transaction.commit(engine, added).getPostCommitHooks():
-        hook.threadSafeInvoke(engine)
+        try:
+            hook.threadSafeInvoke(engine)
+        except Py4JJavaError as error:  # checkpoints and checksums save later readers time, no more
+            logging.getLogger(__name__).warning("%s of %s: %s", hook.getType(), table_path, error.java_exception)
 
 
 def _kernel(spark: SparkSession) -> tuple[Any, Any]:

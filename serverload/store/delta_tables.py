@@ -10,13 +10,14 @@ from typing import Any, cast
 import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from serverload.contracts.errors import StoreError
 from serverload.contracts.settings import is_local
 from serverload.contracts.tables import TABLES, Table
 from serverload.store.data_files import FILES_DDL, write_files
-from serverload.store.delta_kernel import commit_files, is_committed, table_id
+from serverload.store.delta_kernel import commit_files, is_committed
 from serverload.store.delta_log import DeltaLog
 from serverload.store.locks import held_for_home
 
@@ -61,7 +62,9 @@ class DeltaTables:
     def identity(self, name: str) -> str:
         """The id that a table got when it was made (made now, if need be); a table made anew has another."""
         self.create(name)
-        return table_id(self.spark, self.path(name))
+        row = DeltaTable.forPath(self.spark, self.path(name)).detail().select("id").head()
+        assert row is not None
+        return str(row["id"])
 
     def read(self, name: str) -> DataFrame:
         """The table as it stands now; an empty frame where it has not been made."""
@@ -105,16 +108,18 @@ class DeltaTables:
         In a local home the tasks write the files themselves, which is many times faster than through Spark's rows.
         """
         table = TABLES[name]
+        fitting = partial(_fitting, made, to_arrow_schema(_schema(table), timezone="UTC"))
         if not is_local(self.home):
-            self.append(name, rows.mapInArrow(partial(_as_batches, made, table.column_names), table.ddl), transaction)
+            self.append(name, rows.mapInArrow(partial(_as_batches, fitting), table.ddl), transaction)
             return
         self.create(name)
         with held_for_home(self.home, f"table-{name}"):
             if is_committed(self.spark, self.path(name), transaction.application_id, transaction.version):
                 return
             (partition,) = table.partition_by
-            written = partial(write_files, self.path(name), partition, _filtered_by(table), made)
-            files = rows.mapInArrow(written, FILES_DDL).collect()
+            files = rows.mapInArrow(
+                partial(_as_files, fitting, self.path(name), partition, _filtered_by(table)), FILES_DDL
+            ).collect()
             commit_files(self.spark, self.path(name), files, transaction.application_id, transaction.version)
 
     def replace(self, name: str, rows: DataFrame, condition: str | None, note: Mapping[str, Any] | None = None) -> None:
@@ -169,9 +174,19 @@ def _filtered_by(table: Table) -> tuple[str, ...]:
     return tuple(name for name in table.key if name in bounded and name not in table.partition_by)
 
 
-def _as_batches(made: ArrowTables, names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _fitting(made: ArrowTables, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    return (rows.select(schema.names).cast(schema) for rows in made(batches))
+
+
+def _as_batches(made: ArrowTables, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for rows in made(batches):
-        yield from rows.select(names).to_batches()
+        yield from rows.to_batches()
+
+
+def _as_files(
+    made: ArrowTables, folder: str, partition: str, bounded: Sequence[str], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    return write_files(folder, partition, bounded, made(batches))
 
 
 def _types(schema: StructType) -> list[tuple[str, str]]:

@@ -4,18 +4,18 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from serverload.contracts.lines import MEASURES
 from serverload.store import data_files
-from serverload.store.data_files import FILES_DDL, write_files
+from serverload.store.data_files import write_files
 from serverload.store.delta_kernel import commit_files
 from serverload.store.delta_tables import DeltaTables, Transaction
 
@@ -100,15 +100,67 @@ def test_both_ways_of_writing_take_turns_over_checkpoints(spark: SparkSession, t
     assert DeltaTable(tables.path("load_windows")).to_pyarrow_table().num_rows == 900
 
 
+def written(folder: str, number: int) -> list[dict[str, object]]:
+    rows = windows(3)([pa.RecordBatch.from_pydict({"id": [number]})])
+    return pa.Table.from_batches(write_files(folder, "month", ("window_start",), rows)).to_pylist()
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_fail_the_commit(spark: SparkSession, tmp_path: Path) -> None:
+    tables = DeltaTables(spark, str(tmp_path))
+    append(tables, 0)
+    (tmp_path / "tables/load_windows/_delta_log/_last_checkpoint").mkdir()
+
+    for version in range(1, 12):
+        append(tables, version)
+
+    assert tables.version("load_windows") == 12
+    assert tables.read("load_windows").count() == 12 * 30
+
+
+def test_rows_that_do_not_fit_the_table_are_not_committed(spark: SparkSession, tmp_path: Path) -> None:
+    tables = DeltaTables(spark, str(tmp_path))
+    made = windows(3)
+
+    def without_sessions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        return (rows.drop_columns("sessions") for rows in made(batches))
+
+    with pytest.raises(PythonException, match="sessions"):
+        tables.append_arrow("load_windows", spark.range(1), without_sessions, Transaction("test", 0))
+    assert tables.version("load_windows") == 0
+
+
+def test_what_was_written_before_a_failure_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_files, "_WAITING_BYTES", 1)
+
+    def broken() -> Iterator[pa.Table]:
+        yield from windows(20)([pa.RecordBatch.from_pydict({"id": [1]})])
+        assert list(tmp_path.rglob("*.parquet"))
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        list(write_files(str(tmp_path), "month", ("window_start",), broken()))
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_largest_time_is_rounded_up_to_a_millisecond(tmp_path: Path) -> None:
+    times = [START + timedelta(microseconds=1), None, START + timedelta(microseconds=1001)]
+    rows = pa.table({"month": ["2016-02"] * 3, "time": pa.array(times, TIME)})
+
+    (file,) = pa.Table.from_batches(write_files(str(tmp_path), "month", ("time",), [rows])).to_pylist()
+
+    assert json.loads(file["stats"]) == {
+        "numRecords": 3,
+        "minValues": {"time": "2016-02-29T23:00:00.000Z"},
+        "maxValues": {"time": "2016-02-29T23:00:00.002Z"},
+        "nullCount": {"time": 1},
+    }
+
+
 def test_two_writers_at_once_both_land(spark: SparkSession, tmp_path: Path) -> None:
     tables = DeltaTables(spark, str(tmp_path))
     tables.create("load_windows")
     path = tables.path("load_windows")
-    written = partial(write_files, path, "month", ("window_start",), windows(3))
-    files = {
-        writer: [spark.range(writer, writer + 1, 1, 1).mapInArrow(written, FILES_DDL).collect() for _ in range(5)]
-        for writer in (1, 2)
-    }
+    files = {writer: [written(path, writer) for _ in range(5)] for writer in (1, 2)}
 
     def commit(writer: int) -> None:
         for version, added in enumerate(files[writer]):
@@ -125,7 +177,7 @@ def test_waiting_rows_are_written_group_by_group(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(data_files, "_WAITING_BYTES", 4000)
     numbers = pa.RecordBatch.from_pydict({"id": list(range(20))})
 
-    batches = list(write_files(str(tmp_path), "month", ("window_start",), windows(20), [numbers]))
+    batches = list(write_files(str(tmp_path), "month", ("window_start",), windows(20)([numbers])))
 
     files = pa.Table.from_batches(batches).to_pylist()
     read = {file["partition"]: pa.parquet.ParquetFile(tmp_path / file["path"]) for file in files}

@@ -148,6 +148,17 @@ def test_a_broken_file_can_be_mended_or_taken_away(spark: SparkSession, tmp_path
     assert tables.read("ingest_log").count() == 1
 
 
+def test_files_without_a_byte_are_done_like_others(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv.gz"):
+        (tmp_path / name).touch()
+    tables = DeltaTables(spark, str(tmp_path / "home"))
+
+    done = backfill(tables, SETTINGS.ingest, [str(tmp_path / "*.csv"), str(tmp_path / "*.gz")], Silent())
+
+    assert (done.files, done.counts.read) == (2, 0)
+    assert backfill(tables, SETTINGS.ingest, [str(tmp_path / "a.csv")], Silent()).known_files == 1
+
+
 def test_a_file_that_grows_while_it_is_read_is_told_and_its_batch_is_not_complete(
     spark: SparkSession, tmp_path: Path
 ) -> None:
