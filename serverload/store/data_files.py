@@ -23,7 +23,7 @@ FILES_SCHEMA = pa.schema(
 FILES_DDL = "path STRING, partition STRING, size BIGINT, stats STRING"
 """A data file: its path in the table, the value of the partition column, bytes, and Delta's statistics as JSON."""
 
-_WAITING_BYTES = 64 * 1024 * 1024
+_WAITING_BYTES = 32 * 1024 * 1024
 """Rows wait for others of their partition until there is so much of all together."""
 
 
@@ -33,38 +33,40 @@ def write_files(
     """Write tables into Parquet files, one a value of the partition column; yields a row of FILES_SCHEMA for each.
 
     The files belong to the Delta table in `folder` once these rows are committed; if writing fails they are removed.
-    `bounded` names the columns whose bounds Delta is told. Memory: twice 64 MiB of rows, and one table.
+    `bounded` names the columns whose bounds Delta is told. Memory: twice 32 MiB of rows, and one table.
     """
-    files: dict[str, _DataFile] = {}
+    made: dict[str, _DataFile] = {}
+    waiting = list[pa.Table]()
     try:
-        for waiting in _gathered(tables):
-            partition = waiting[partition_by].combine_chunks().dictionary_encode()
-            number = partition.indices.to_numpy()
-            order = np.argsort(number, kind="stable")
-            ordered = waiting.drop_columns(partition_by).take(pa.array(order))
-            bounds = np.searchsorted(number[order], np.arange(len(partition.dictionary) + 1)).tolist()
-            for name, begin, end in zip(partition.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True):
-                if name not in files:
-                    files[name] = _DataFile(Path(folder, f"{partition_by}={name}"), ordered.schema, bounded)
-                files[name].write(ordered.slice(begin, end - begin))
-        rows = [{"partition": name, **file.closed()} for name, file in files.items()]
+        for rows in tables:
+            waiting.append(rows)
+            if sum(table.nbytes for table in waiting) >= _WAITING_BYTES:
+                _write(folder, partition_by, bounded, made, waiting)
+                waiting.clear()
+        _write(folder, partition_by, bounded, made, waiting)
+        files = [{"partition": name, **file.closed()} for name, file in made.items()]
     except BaseException:
-        for file in files.values():
+        for file in made.values():
             file.path.unlink(missing_ok=True)
         raise
-    yield from pa.Table.from_pylist(rows, FILES_SCHEMA).to_batches()
+    yield from pa.Table.from_pylist(files, FILES_SCHEMA).to_batches()
 
 
-def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    waiting, waiting_bytes = list[pa.Table](), 0
-    for rows in tables:
-        waiting.append(rows)
-        waiting_bytes += rows.nbytes
-        if waiting_bytes >= _WAITING_BYTES:
-            yield pa.concat_tables(waiting)
-            waiting, waiting_bytes = [], 0
-    if waiting:
-        yield pa.concat_tables(waiting)
+def _write(
+    folder: str, partition_by: str, bounded: Sequence[str], made: dict[str, "_DataFile"], tables: Sequence[pa.Table]
+) -> None:
+    if not tables:
+        return
+    rows = pa.concat_tables(tables)
+    partition = rows[partition_by].combine_chunks().dictionary_encode()
+    number = partition.indices.to_numpy()
+    order = np.argsort(number, kind="stable")
+    ordered = rows.drop_columns(partition_by).take(pa.array(order))
+    bounds = np.searchsorted(number[order], np.arange(len(partition.dictionary) + 1)).tolist()
+    for name, begin, end in zip(partition.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True):
+        if name not in made:
+            made[name] = _DataFile(Path(folder, f"{partition_by}={name}"), ordered.schema, bounded)
+        made[name].write(ordered.slice(begin, end - begin))
 
 
 class _DataFile:

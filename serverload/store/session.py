@@ -23,6 +23,7 @@ _ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "8m",  # a Python worker holds a few batches at a time
     # sums hardly repeat: to look for repeats took longer than it saved room
     **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in MEASURES},
     # a commit without rows still notes how far a table has been held against the one above it
