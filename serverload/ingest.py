@@ -1,6 +1,6 @@
 """One ingest batch, from packed rows to its tables: what history and live share."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,18 @@ HISTORY, LIVE = "history", "live"
 LEAST_PARTS = 32
 """A batch's windows are added up in at least so many parts: enough for Spark to spread them evenly."""
 _REJECTS_A_FILE = 1_000_000
+
+
+@dataclass(frozen=True)
+class ReadOffsets:
+    """Where in its topic a live batch comes from: `topic/partition` to its first offset, and to the one after its last.
+
+    `lost` of these had been deleted by retention before they were read.
+    """
+
+    first: Mapping[str, int]
+    until: Mapping[str, int]
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ def commit_batch(
     rows: DataFrame,
     batch: IngestBatch,
     before_log: Callable[[], None] = lambda: None,
-    lost_offsets: int = 0,
+    offsets: ReadOffsets | None = None,
 ) -> LineCounts:
     """Write a batch's window sums, rejects and, last, its row of `ingest_log`; a repeat adds nothing.
 
@@ -93,7 +105,7 @@ def commit_batch(
         files = 1 + counts.rejected // _REJECTS_A_FILE
         tables.append("rejects", _rejects(of_kind[REJECT].repartition(files), batch), batch.transaction("rejects"))
     before_log()
-    log_row = _log_row(tables, batch, counts, lost_offsets)
+    log_row = _log_row(tables, batch, counts, offsets)
     tables.append("ingest_log", log_row, batch.transaction("ingest_log"))
     return counts
 
@@ -116,7 +128,7 @@ def _of_batch(rows: DataFrame, batch: IngestBatch) -> DataFrame:
     return rows.withColumns({"source": F.lit(batch.source), "batch_id": F.lit(batch.batch_id).cast("bigint")})
 
 
-def _log_row(tables: DeltaTables, batch: IngestBatch, counts: LineCounts, lost_offsets: int) -> DataFrame:
+def _log_row(tables: DeltaTables, batch: IngestBatch, counts: LineCounts, offsets: ReadOffsets | None) -> DataFrame:
     row = {
         "source": batch.source,
         "checkpoint_id": batch.checkpoint_id,
@@ -126,12 +138,14 @@ def _log_row(tables: DeltaTables, batch: IngestBatch, counts: LineCounts, lost_o
         "accepted": counts.accepted,
         "rejected": counts.rejected,
         "skipped": counts.skipped,
-        "lost_offsets": lost_offsets,
+        "lost_offsets": offsets.lost if offsets else 0,
         "rejected_by_reason": dict(counts.rejected_by_reason),
         "repaired_by_field": dict(counts.repaired_by_field),
         "first_event": counts.first_event,
         "last_event": counts.last_event,
         "committed_at": datetime.now(UTC),
+        "from_offsets": dict(offsets.first) if offsets else None,
+        "until_offsets": dict(offsets.until) if offsets else None,
     }
     table = TABLES["ingest_log"]
     return tables.spark.createDataFrame([tuple(row[name] for name in table.column_names)], table.ddl)

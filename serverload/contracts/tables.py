@@ -109,8 +109,22 @@ TABLES: dict[str, Table] = {
                 Column("first_event", "TIMESTAMP", "oldest accepted session start"),
                 Column("last_event", "TIMESTAMP", "newest accepted session start"),
                 Column("committed_at", "TIMESTAMP", "when the row was written"),
+                Column("from_offsets", "MAP<STRING, BIGINT>", "topic/partition -> first offset of the batch"),
+                Column("until_offsets", "MAP<STRING, BIGINT>", "topic/partition -> offset after its last"),
             ),
             ("source", "checkpoint_id", "batch_id"),
+        ),
+        Table(
+            "stream_log",
+            "something that a stream did, or that befell it, beside its batches",
+            (
+                Column("at", "TIMESTAMP", "when"),
+                _CHECKPOINT,
+                Column("event", "STRING", "what happened: started, stopped, offsets_lost, broker_away, broker_back, model_taken, model_refused, model_away"),
+                Column("model_version", "STRING", "the model version that it is about; null where none is"),
+                Column("detail", "STRING", "in one line"),
+            ),
+            ("at", "checkpoint_id", "event"),
         ),
         Table(
             "ingested_files",
