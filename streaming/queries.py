@@ -1,7 +1,7 @@
 """The streaming query: messages to packed rows to tables. Trigger, checkpoint and batches, no arithmetic."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 
@@ -10,13 +10,23 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from serverload.contracts.errors import StoreError
+from serverload.contracts.errors import ServerloadError, StoreError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings, StreamSettings
-from serverload.ingest import LEAST_PARTS, LIVE, IngestBatch, commit_batch, computed_once, line_rules
+from serverload.ingest import LEAST_PARTS, LIVE, IngestBatch, ReadOffsets, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts
-from serverload.steps.ingest_rows import PACKED_DDL, message_lines, packed_rows
+from serverload.steps.ingest_rows import (
+    MESSAGE,
+    PACKED_DDL,
+    message_lines,
+    packed_messages,
+    packed_rows,
+    unpacked_messages,
+)
+from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
+
+Committed = Callable[[IngestBatch, LineCounts, ReadOffsets], None]
 
 _PACKED = f"{PACKED_DDL}, batch_micros BIGINT"
 
@@ -26,55 +36,78 @@ def started_query(
     messages: DataFrame,
     ingest: IngestSettings,
     stream: StreamSettings,
-    checkpoint: str,
+    checkpoint: Checkpoint,
     *,
     available_now: bool,
-    committed: Callable[[LineCounts], None],
+    earliest: Callable[[], Mapping[str, int]],
+    committed: Committed,
+    failed: Callable[[ServerloadError], None],
 ) -> StreamingQuery:
-    """Start the ingest of messages; `committed` hears of each batch once it is complete.
+    """Start the ingest of messages; `committed` hears of each batch once it is complete, `failed` of our own errors.
 
-    The time of a batch is Spark's own batch timestamp, kept in the checkpoint: a retry sees the same.
+    The time of a batch is Spark's own batch timestamp, kept in the checkpoint: a retry sees the same. `earliest` asks
+    the broker for the first offsets that it still has, where messages are missed.
     """
     timed = messages.withColumn("batch_micros", F.unix_micros(F.current_timestamp()))
     packed = timed.mapInArrow(partial(_packed_messages, ingest), _PACKED)
 
     def write(rows: DataFrame, batch_id: int) -> None:
-        counts = _write_batch(tables, rows, checkpoint_id(tables, checkpoint), batch_id)
-        if counts is not None:
-            committed(counts)
+        try:
+            batch = IngestBatch(LIVE, checkpoint.id, batch_id, checkpoint.batch_time(batch_id))
+            with computed_once(rows) as once:
+                offsets = _read_offsets(once, checkpoint, batch_id, earliest)
+                committed(batch, commit_batch(tables, once, batch, offsets=offsets), offsets)
+        except ServerloadError as error:
+            failed(error)
+            raise
 
-    writer = (
-        packed.writeStream.foreachBatch(write).option("checkpointLocation", checkpoint).queryName("serverload-ingest")
-    )
+    writer = packed.writeStream.foreachBatch(write).queryName("serverload-ingest")
+    writer = writer.option("checkpointLocation", checkpoint.folder)
     if available_now:
         return writer.trigger(availableNow=True).start()
     return writer.trigger(processingTime=f"{stream.trigger_seconds} seconds").start()
 
 
-def checkpoint_id(tables: DeltaTables, checkpoint: str) -> str:
-    """The id that Spark gave the checkpoint: a new checkpoint has a new one, so its writes are never skipped."""
-    text = tables.spark.read.text(f"{checkpoint}/metadata").head()
-    if text is None:
-        raise StoreError("holds no metadata", where=checkpoint, hint="restore the checkpoint or start with a new home")
-    return str(json.loads(text[0])["id"])
-
-
-def _write_batch(tables: DeltaTables, rows: DataFrame, checkpoint: str, batch_id: int) -> LineCounts | None:
-    """Commit one batch; None for one without messages, which has no time either."""
-    with computed_once(rows) as once:
-        micros = once.agg(F.max("batch_micros")).collect()[0][0]
-        if micros is None:
-            return None
-        return commit_batch(tables, once, IngestBatch(LIVE, checkpoint, batch_id, from_micros(micros)))
+def _read_offsets(
+    rows: DataFrame, checkpoint: Checkpoint, batch_id: int, earliest: Callable[[], Mapping[str, int]]
+) -> ReadOffsets:
+    """The offsets that a batch was to read, and how many of them retention had deleted."""
+    until = checkpoint.until_offsets(batch_id)
+    first = {place: checkpoint.first_offsets(batch_id).get(place, 0) for place in until}
+    values = rows.where(F.col("kind") == MESSAGE).select("packed").collect()
+    read = unpacked_messages(pa.py_buffer(row["packed"]) for row in values)
+    missed = {place: until[place] - first[place] - read[place] for place in until}
+    lost = 0
+    if back := [place for place in until if until[place] < first[place]]:
+        raise StoreError(
+            f"its newest offset went back from {first[back[0]]} to {until[back[0]]}: the topic has been made anew",
+            where=back[0],
+            hint="see `A checkpoint that does not fit` in docs/runbook.md",
+        )
+    if any(missed.values()):
+        begin = earliest()
+        # a sender's transactions leave offsets without a message too: only what lies before the first is lost
+        lost = sum(min(missed[place], max(0, begin.get(place, 0) - first[place])) for place in until)
+    moved = sorted(place for place in until if until[place] > first[place])
+    return ReadOffsets({place: first[place] for place in moved}, {place: until[place] for place in moved}, lost)
 
 
 def _packed_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Read the lines of one task's messages; they all carry the same batch time."""
+    """Read the lines of one task's messages, and count these; they all carry the same batch time."""
     filled = (batch for batch in batches if batch.num_rows)
     first = next(filled, None)
     if first is None:
         return
-    micros = first.column("batch_micros")[0].as_py()
-    chunks = (message_lines(batch) for batch in chain((first,), filled))
-    for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros)), chunks, LEAST_PARTS):
-        yield rows.append_column("batch_micros", pa.array([micros], pa.int64()))
+    micros = pa.array([first.column("batch_micros")[0].as_py()], pa.int64())
+    read = Counter[str]()
+    chunks = (message_lines(_counted(batch, read)) for batch in chain((first,), filled))
+    for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros[0].as_py())), chunks, LEAST_PARTS):
+        yield rows.append_column("batch_micros", micros)
+    yield packed_messages(read).append_column("batch_micros", micros)
+
+
+def _counted(batch: pa.RecordBatch, read: Counter[str]) -> pa.RecordBatch:
+    counts = pa.Table.from_batches([batch]).group_by(["topic", "partition"]).aggregate([([], "count_all")])
+    for place in counts.to_pylist():
+        read[f"{place['topic']}/{place['partition']}"] += place["count_all"]
+    return batch

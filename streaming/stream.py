@@ -3,25 +3,35 @@
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from serverload.advance import Advance, Advanced
-from serverload.advance.forecasts import ScoringModel
-from serverload.contracts.errors import ModelError, StoreError
+from serverload.advance.forecasts import issued_hour, issuing_version
+from serverload.contracts.errors import BrokerError, ModelError, ServerloadError, StoreError
 from serverload.contracts.instants import hour_start
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
+from serverload.contracts.tables import TABLES
+from serverload.ingest import IngestBatch, ReadOffsets
 from serverload.steps.event_kernel import LineCounts
+from serverload.store.broker_setup import telling_line
+from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
-from serverload.store.model_registry import ModelRegistry
+from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from streaming.champion import ChampionFollower
 from streaming.queries import started_query
-from streaming.sources import kafka_messages
+from streaming.sources import kafka_messages, kafka_options
+from streaming.topic import Topic
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
+_RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
+_TRANSIENT = "org.apache.kafka.common.errors.RetriableException"
 
 
 @dataclass
@@ -30,6 +40,7 @@ class StreamResult:
 
     batches: int
     counts: LineCounts
+    lost_offsets: int
     issued: tuple[int, ...]
     advanced: Advanced
 
@@ -40,41 +51,70 @@ class Stream:
     def __init__(self, tables: DeltaTables, settings: Settings, registry: ModelRegistry, progress: Progress) -> None:
         self._tables, self._settings, self._registry, self._progress = tables, settings, registry, progress
         self._advance = Advance(tables, settings)
-        self._batches, self._counts = 0, LineCounts()
+        self._champion = ChampionFollower(tables.spark, registry, self._issued_by, self._tell)
+        self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
+        self._batches, self._counts, self._lost = 0, LineCounts(), 0
         self._issued: list[int] = []
+        self._broker_away = False
+        self._failure: ServerloadError | None = None
 
     def run(self, bootstrap: str, *, available_now: bool, stop: threading.Event) -> StreamResult:
         """Ingest and advance until `stop` is set, or, with `available_now`, until what is there has been read.
 
-        Raises StoreError where the query fails, ModelError where a configured registry does not answer at start.
+        A broker that goes away is waited for, unless `available_now`. Raises StoreError or BrokerError where the
+        query fails, ModelError where a configured registry does not answer at start.
         """
+        options = kafka_options(bootstrap)
+        topic = Topic(self._tables.spark, self._settings.stream.topic, options)
         with held_for_home(self._tables.home, "stream", wait_seconds=1.0):
-            self._champion()
+            self._checkpoint.claim(topic.id())
             self._advanced()
-            query = self._query(bootstrap, available_now)
-            try:
-                self._follow(query, stop)
-            finally:
-                self._stop_between_batches(query)
-            self._raise_failure(query)
-            advanced = self._advanced()
-            return StreamResult(self._batches, self._counts, tuple(self._issued), advanced)
+            failures = 0
+            while True:
+                batches, query = self._batches, self._query(topic, options, available_now)
+                try:
+                    self._follow(query, stop)
+                finally:
+                    self._stop_between_batches(query)
+                failure = self._failed(query)
+                if failure is None:
+                    break
+                if not isinstance(failure, BrokerError) or available_now:
+                    raise failure
+                failures = 0 if self._batches > batches else failures
+                if not self._waited(failure, failures, stop):
+                    break
+                failures += 1
+            return StreamResult(self._batches, self._counts, self._lost, tuple(self._issued), self._advanced())
 
-    def _query(self, bootstrap: str, available_now: bool) -> StreamingQuery:
-        stream = self._settings.stream
+    def _query(self, topic: Topic, options: dict[str, str], available_now: bool) -> StreamingQuery:
         return started_query(
             self._tables,
-            kafka_messages(self._tables.spark, bootstrap, stream),
+            kafka_messages(self._tables.spark, options, self._settings.stream),
             self._settings.ingest,
-            stream,
-            f"{self._tables.home}/checkpoints/{stream.topic}",
+            self._settings.stream,
+            self._checkpoint,
             available_now=available_now,
+            earliest=topic.earliest_offsets,
             committed=self._committed,
+            failed=self._keep_failure,
         )
 
-    def _committed(self, counts: LineCounts) -> None:
+    def _committed(self, batch: IngestBatch, counts: LineCounts, offsets: ReadOffsets) -> None:
         self._batches += 1
         self._counts += counts
+        self._lost += offsets.lost
+        if self._broker_away:
+            self._broker_away = False
+            self._tell("broker_back", None, "the broker answers again")
+        if offsets.lost:
+            places = ", ".join(f"{place} from {first}" for place, first in offsets.first.items())
+            what = f"{offsets.lost:,} messages were deleted by the topic's retention before they were read ({places})"
+            self._tell("offsets_lost", None, f"batch {batch.batch_id}: {what}")
+
+    def _keep_failure(self, error: ServerloadError) -> None:
+        """Hold on to our own error: through Spark it comes back as a stack trace."""
+        self._failure = error
 
     def _follow(self, query: StreamingQuery, stop: threading.Event) -> None:
         """Advance from time to time, with or without new batches: a first champion is work too.
@@ -94,7 +134,7 @@ class Stream:
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
-        done = self._advance.run(self._champion, self._registry.version)
+        done = self._advance.run(self._model, self._registry.version)
         self._issued.extend(done.issued)
         for hour in done.issued:
             self._progress.say(f"issued the forecasts of {hour_start(hour):%Y-%m-%d %H:%M}Z")
@@ -103,8 +143,27 @@ class Stream:
         self._progress.step(f"{self._batches} batches, {self._counts.read:,} lines read; waiting for messages")
         return done
 
-    def _champion(self) -> ScoringModel | None:
-        return self._registry.champion()
+    def _model(self) -> RegisteredModel | None:
+        return self._champion.current()
+
+    def _issued_by(self) -> str | None:
+        origin = issued_hour(self._tables)
+        return None if origin is None else issuing_version(self._tables, origin)
+
+    def _tell(self, event: str, model_version: str | None, detail: str) -> None:
+        """Say what happened, and keep it in `stream_log`."""
+        self._progress.say(detail)
+        row = (datetime.now(UTC), self._checkpoint.id if self._checkpoint.begun else None, event, model_version, detail)
+        self._tables.append("stream_log", self._tables.spark.createDataFrame([row], TABLES["stream_log"].ddl))
+
+    def _waited(self, failure: BrokerError, failures: int, stop: threading.Event) -> bool:
+        """Wait before the query is started again, longer each time; False when asked to stop meanwhile."""
+        seconds = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+        if not self._broker_away:
+            self._broker_away = True
+            self._tell("broker_away", None, str(failure))
+        self._progress.step(f"waiting for the broker, next try in {seconds:.0f} s")
+        return not stop.wait(seconds)
 
     def _stop_between_batches(self, query: StreamingQuery) -> None:
         """Stop once the running micro-batch is complete: stopping inside a Python batch function breaks it."""
@@ -115,16 +174,34 @@ class Stream:
             time.sleep(_POLL_SECONDS / 10)
         query.stop()
 
-    def _raise_failure(self, query: StreamingQuery) -> None:
+    def _failed(self, query: StreamingQuery) -> ServerloadError | None:
+        """What ended the query, if it was not we: a BrokerError where it may pass by itself."""
+        own, self._failure = self._failure, None
         try:
-            failure = query.exception()
+            failure: Any = query.exception()
         except StreamingQueryException as error:
             failure = error
-        if failure is not None:
-            raise StoreError(
-                _first_line(str(failure)), where="stream", hint="mend the cause and start again; nothing is lost"
-            )
+        if failure is None or own is not None:
+            return own
+        causes = _causes(query)
+        told = telling_line(str(causes[-1].getMessage() or causes[-1].getClass().getName()))
+        if any(_TRANSIENT in _class_names(cause) for cause in causes):
+            return BrokerError(told, where="stream", hint="see `serverload broker status`, or [stream] bootstrap")
+        return StoreError(told, where="stream", hint="mend the cause and start again; nothing is lost")
 
 
-def _first_line(text: str) -> str:
-    return next((line for line in text.splitlines() if line.strip()), "the query failed")[:500]
+def _causes(query: Any) -> list[Any]:
+    """The exception that ended a query, and what caused it, the root last."""
+    causes = [query._jsq.exception().get()]
+    while (cause := causes[-1].getCause()) is not None:
+        causes.append(cause)
+    return causes
+
+
+def _class_names(thing: Any) -> list[str]:
+    """The class of a Java object, and those above it."""
+    names, above = list[str](), thing.getClass()
+    while above is not None:
+        names.append(str(above.getName()))
+        above = above.getSuperclass()
+    return names

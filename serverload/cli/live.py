@@ -127,6 +127,8 @@ def stream(
         f"{done.batches} batches: {counts.read:,} lines read = {counts.accepted:,} accepted + "
         f"{counts.rejected:,} rejected + {counts.skipped:,} skipped"
     )
+    if done.lost_offsets:
+        print(f"LOST: {done.lost_offsets:,} messages, deleted by the topic's retention before they were read")
     if done.advanced.waits_for_model:
         print("forecasts wait for a model: run `serverload train`")
 

@@ -55,6 +55,11 @@ _MODEL = (
     Column("model_version", "STRING", "version of the registered model"),
 )
 
+STREAM_EVENTS = (
+    *("offsets_lost", "broker_away", "broker_back"),
+    *("model_taken", "model_refused", "registry_away", "registry_back"),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -116,15 +121,15 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "stream_log",
-            "something that a stream did, or that befell it, beside its batches",
+            "event in the life of a stream, beside its batches",
             (
-                Column("at", "TIMESTAMP", "when"),
+                Column("event_at", "TIMESTAMP", "when"),
                 _CHECKPOINT,
-                Column("event", "STRING", "what happened: started, stopped, offsets_lost, broker_away, broker_back, model_taken, model_refused, model_away"),
+                Column("event", "STRING", f"one of {', '.join(STREAM_EVENTS)}"),
                 Column("model_version", "STRING", "the model version that it is about; null where none is"),
                 Column("detail", "STRING", "in one line"),
             ),
-            ("at", "checkpoint_id", "event"),
+            ("event_at", "checkpoint_id", "event"),
         ),
         Table(
             "ingested_files",

@@ -2,12 +2,16 @@
 
 from datetime import datetime
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from serverload.contracts.classes import CLASSES
+from serverload.contracts.errors import ModelError
+from serverload.contracts.feature_columns import FEATURES
 from serverload.contracts.tables import TABLES
 from serverload.model.pipeline import PROBABILITY
 
@@ -15,6 +19,8 @@ PROBABILITIES: tuple[str, ...] = tuple(f"probability_{name}" for name in CLASSES
 """The probability columns, in the order of CLASSES."""
 
 _UNREAD = "unread_label"
+_A_VALUE = {"INT": 1, "BOOLEAN": False, "DOUBLE": 0.0}
+_ROUNDING = 1e-6
 
 
 def scored_rows(features: DataFrame, model: PipelineModel) -> DataFrame:
@@ -30,6 +36,23 @@ def scored_rows(features: DataFrame, model: PipelineModel) -> DataFrame:
         most_probable_class(*probabilities).alias("workload_class"),
         *(score.alias(name) for score, name in zip(probabilities, PROBABILITIES, strict=True)),
     )
+
+
+def check_scores(spark: SparkSession, model: PipelineModel) -> None:
+    """Score one row of which nothing but its time is known. Raises ModelError where the pipeline cannot."""
+    ddl = ", ".join(f"{feature.name} {feature.type}" for feature in FEATURES)
+    known = [None if feature.nullable else _A_VALUE[feature.type] for feature in FEATURES]
+    try:
+        rows = scored_rows(spark.createDataFrame([known], ddl).withColumn("label", sf.lit(None).cast("string")), model)
+        (row,) = rows.select(*PROBABILITIES).collect()
+    except (PySparkException, Py4JError) as error:
+        raise ModelError(f"does not score the features there are: {_first_line(error)}") from error
+    if None in row or abs(sum(row) - 1) > _ROUNDING:
+        raise ModelError(f"gives no probability for each of {', '.join(CLASSES)}")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
 
 
 def most_probable_class(*probabilities: Column) -> Column:

@@ -4,7 +4,8 @@ Spark keeps, moves and adds up row by row, Arrow table by table: so a table trav
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -19,10 +20,11 @@ from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
 from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials
 
-WINDOW, REJECT, COUNT = "window", "reject", "count"
+WINDOW, REJECT, COUNT, MESSAGE = "window", "reject", "count", "message"
 PACKED_SCHEMA = pa.schema([("kind", pa.string()), ("part", pa.int32()), ("packed", pa.binary())])
 PACKED_DDL = "kind STRING, part INT, packed BINARY"
-"""A table of one kind as an Arrow stream: partial window sums of one part of all windows, rejects, or counts."""
+"""A table of one kind as an Arrow stream: partial window sums of one part of all windows, rejects, counts of lines, or
+of messages."""
 REJECTS_DDL = "line STRING, reason STRING, origin STRING"
 
 _COUNTS_SCHEMA = pa.schema(
@@ -32,6 +34,7 @@ _COUNTS_SCHEMA = pa.schema(
         *((name, pa.timestamp("us", "UTC")) for name in ("first_event", "last_event")),
     ]
 )
+_MESSAGES_SCHEMA = pa.schema([("partition", pa.string()), ("messages", pa.int64())])
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 _WAITING_BYTES = 8 * 1024 * 1024
 """Window sums of about this size are handed out together."""
@@ -96,6 +99,20 @@ def unpacked_counts(values: Iterable[pa.Buffer]) -> LineCounts:
     """Add up the counts in rows of kind count."""
     rows = (row for packed in values for row in unpacked(packed).to_pylist(maps_as_pydicts="strict"))
     return sum((LineCounts(**row) for row in rows), LineCounts())
+
+
+def packed_messages(read: Mapping[str, int]) -> pa.RecordBatch:
+    """A row of kind message: how many messages of each `topic/partition` were read."""
+    return _packed(MESSAGE, 0, pa.table([list(read.keys()), list(read.values())], schema=_MESSAGES_SCHEMA))
+
+
+def unpacked_messages(values: Iterable[pa.Buffer]) -> Counter[str]:
+    """Add up the rows of kind message."""
+    read = Counter[str]()
+    for packed in values:
+        for row in unpacked(packed).to_pylist():
+            read[row["partition"]] += row["messages"]
+    return read
 
 
 def _packed_parts(waiting: list[pa.Table], parts: int) -> Iterator[pa.RecordBatch]:

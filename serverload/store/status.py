@@ -13,6 +13,7 @@ from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 SOURCES = ("history", "live")
+_TROUBLE = ("broker_away", "registry_away", "model_refused")
 _COUNTS = ("read", "accepted", "rejected", "skipped")
 
 _NEWEST_OUTCOMES = """
@@ -30,13 +31,14 @@ def status(home: str, *, allowed_lateness_minutes: int, now: datetime) -> dict[s
 
     Times are aware UTC, ages are seconds before `now`, the share lies between 0 and 1.
     """
-    names = ("servers", "ingest_log", "forecasts", "forecast_outcomes")
+    names = ("servers", "ingest_log", "stream_log", "forecasts", "forecast_outcomes")
     with tables_in_sql(home, *names, home_required=False) as connection:
         windows = open_table(home, "load_windows")
         return {
             **_time_facts(connection, allowed_lateness_minutes),
             "load_windows_rows": 0 if windows is None else windows.count_rows(),
             **_ingest_facts(connection, now),
+            **_stream_facts(connection),
             **_forecast_facts(connection, home, now),
             **_outcome_facts(connection),
         }
@@ -68,6 +70,18 @@ def _ingest_facts(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[
     facts |= {f"rejected_{reason}": lines for reason, lines in by_reason.items()}
     (committed_at,) = _row(connection, "select max(committed_at) from ingest_log where source = 'live'")
     return facts | {"last_live_batch_at": committed_at, "last_live_batch_age_seconds": _age(committed_at, now)}
+
+
+def _stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
+    """What is wrong with the stream, as its log has it: None where all is well."""
+    (lost,) = _row(connection, "select coalesce(sum(lost_offsets), 0)::bigint from ingest_log")
+    newest = """
+        select split_part(event, '_', 1), event, strftime(event_at, '%Y-%m-%d %H:%M:%SZ') || ' ' || detail from stream_log
+        where event <> 'offsets_lost'
+        qualify row_number() over (partition by split_part(event, '_', 1) order by event_at desc) = 1
+    """
+    told = {about: detail for about, event, detail in connection.sql(newest).fetchall() if event in _TROUBLE}
+    return {"lost_offsets": lost} | {f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model")}
 
 
 def _forecast_facts(connection: duckdb.DuckDBPyConnection, home: str, now: datetime) -> dict[str, object]:

@@ -1,0 +1,64 @@
+"""What the broker says of the topic, asked by the Kafka client that Spark reads with, under the same login."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from serverload.contracts.errors import BrokerError
+
+_PREFIX = "kafka."
+_UNKNOWN_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+"""The id that brokers give which have none for their topics."""
+
+
+class Topic:
+    """A topic on a broker; `options` are those of Spark's source, of which the client's own begin with `kafka.`."""
+
+    def __init__(self, spark: SparkSession, name: str, options: Mapping[str, str]) -> None:
+        self._jvm = cast(Any, spark._jvm)
+        self.name = name
+        self._options = {key.removeprefix(_PREFIX): entry for key, entry in options.items() if key.startswith(_PREFIX)}
+
+    def id(self) -> str:
+        """The id of the topic, another one after it has been deleted and made anew; empty where brokers have none."""
+        with self._admin() as admin:
+            found = str(self._described(admin).topicId().toString())
+        return "" if found == _UNKNOWN_ID else found
+
+    def earliest_offsets(self) -> dict[str, int]:
+        """`topic/partition` to the first offset that has not been deleted."""
+        kafka = self._jvm.org.apache.kafka
+        with self._admin() as admin:
+            asked = self._jvm.java.util.HashMap()
+            for partition in self._described(admin).partitions():
+                place = kafka.common.TopicPartition(self.name, partition.partition())
+                asked.put(place, kafka.clients.admin.OffsetSpec.earliest())
+            found = admin.listOffsets(asked).all().get()
+            return {f"{place.topic()}/{place.partition()}": found[place].offset() for place in found}
+
+    def _described(self, admin: Any) -> Any:
+        names = self._jvm.java.util.ArrayList()
+        names.add(self.name)
+        return admin.describeTopics(names).allTopicNames().get()[self.name]
+
+    @contextmanager
+    def _admin(self) -> Iterator[Any]:
+        properties = self._jvm.java.util.HashMap()
+        for key, entry in self._options.items():
+            properties.put(key, entry)
+        try:
+            admin = self._jvm.org.apache.kafka.clients.admin.AdminClient.create(properties)
+            try:
+                yield admin
+            finally:
+                admin.close()
+        except Py4JJavaError as error:
+            cause = error.java_exception.getCause() or error.java_exception
+            raise BrokerError(
+                f"does not answer for topic {self.name}: {cause.getMessage()}",
+                where=f"broker at {self._options['bootstrap.servers']}",
+                hint="see `serverload broker status`, or [stream] bootstrap",
+            ) from error

@@ -1,0 +1,213 @@
+"""What befalls a stream, done to it for real: messages deleted, a topic made anew, odd messages, a broker away."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import Kafka
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from pyspark.sql import SparkSession
+
+from serverload.contracts.errors import StoreError
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import Settings, load_settings
+from serverload.store.broker import EmbeddedBroker
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.table_reader import run_sql
+from streaming.stream import Stream, StreamResult
+
+
+def line(minute: int, server: int = 1) -> bytes:
+    """A good line of a server, at a minute of the first hour of 2016-06-10, with a total load of one."""
+    return f"2016-06-10 00:{minute:02}:00,,1,1.0,1,1,0,1,1,1,1,1,1,1.0,10.9.9.9,10.0.0.{server}".encode()
+
+
+def settings_for(home: Path, topic: str) -> Settings:
+    return load_settings(flags={"home": str(home), "stream": {"topic": topic, "trigger_seconds": 0.1}})
+
+
+def stream_on(spark: SparkSession, settings: Settings) -> Stream:
+    registry = ModelRegistry("", settings.model.name, settings.home)
+    return Stream(DeltaTables(spark, settings.home), settings, registry, Silent())
+
+
+def drained(spark: SparkSession, settings: Settings, kafka: Kafka) -> StreamResult:
+    return stream_on(spark, settings).run(kafka.bootstrap, available_now=True, stop=threading.Event())
+
+
+def send(bootstrap: str, topic: str, *values: bytes | None, partition: int = 0) -> None:
+    with closing(KafkaProducer(bootstrap_servers=bootstrap, max_request_size=16 << 20)) as producer:
+        for value in values:
+            producer.send(topic, value, key=b"a server", partition=partition).get(timeout=30)
+
+
+def delete_before(bootstrap: str, topic: str, offset: int, partition: int = 0) -> None:
+    """Do what retention does."""
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as admin:
+        admin.delete_records({TopicPartition(topic, partition): offset})
+
+
+def asked(settings: Settings, query: str) -> list[tuple[object, ...]]:
+    return [tuple(row.values()) for row in run_sql(settings.home, query).to_pylist()]
+
+
+def until(reached: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.5)
+
+
+def test_messages_deleted_before_they_were_read_are_counted_and_the_rest_is_read(
+    spark: SparkSession, kafka: Kafka, tmp_path: Path
+) -> None:
+    topic = kafka.topic(2)
+    settings = settings_for(tmp_path, topic)
+    send(kafka.bootstrap, topic, line(1), line(2))
+    assert drained(spark, settings, kafka).lost_offsets == 0
+    send(kafka.bootstrap, topic, *(line(minute) for minute in range(3, 13)))
+    send(kafka.bootstrap, topic, line(20), partition=1)
+    delete_before(kafka.bootstrap, topic, 9)
+
+    done = drained(spark, settings, kafka)
+
+    assert (done.lost_offsets, done.counts.read) == (7, 4)
+    logged = asked(settings, "select read, lost_offsets, from_offsets, until_offsets from ingest_log order by batch_id")
+    assert logged == [
+        (2, 0, [(f"{topic}/0", 0)], [(f"{topic}/0", 2)]),
+        (4, 7, [(f"{topic}/0", 2), (f"{topic}/1", 0)], [(f"{topic}/0", 12), (f"{topic}/1", 1)]),
+    ]
+    ((event, detail),) = asked(settings, "select event, detail from stream_log")
+    assert event == "offsets_lost"
+    assert "7 messages were deleted by the topic's retention" in detail
+
+
+def test_when_all_messages_of_a_batch_were_deleted_that_is_recorded_too(
+    spark: SparkSession, kafka: Kafka, tmp_path: Path
+) -> None:
+    topic = kafka.topic(1)
+    settings = settings_for(tmp_path, topic)
+    send(kafka.bootstrap, topic, line(1))
+    drained(spark, settings, kafka)
+    send(kafka.bootstrap, topic, line(2), line(3))
+    delete_before(kafka.bootstrap, topic, 3)
+
+    done = drained(spark, settings, kafka)
+
+    assert (done.lost_offsets, done.counts.read) == (2, 0)
+    assert asked(settings, "select sum(sessions)::int from load_windows") == [(1,)]
+
+
+def test_a_topic_made_anew_is_refused_in_one_line(spark: SparkSession, kafka: Kafka, tmp_path: Path) -> None:
+    topic = kafka.topic(1)
+    settings = settings_for(tmp_path, topic)
+    send(kafka.bootstrap, topic, line(1))
+    drained(spark, settings, kafka)
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        admin.delete_topics([topic])
+        until(lambda: topic not in admin.list_topics(), 30)
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    send(kafka.bootstrap, topic, line(2), line(3))
+
+    with pytest.raises(StoreError, match=r"belongs to a topic that has been deleted and made anew; see .*runbook"):
+        drained(spark, settings, kafka)
+
+
+@pytest.mark.parametrize("mark", ["", '{"format": 0}'])
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(
+    spark: SparkSession, kafka: Kafka, tmp_path: Path, mark: str
+) -> None:
+    topic = kafka.topic(1)
+    settings = settings_for(tmp_path, topic)
+    checkpoint = tmp_path / "checkpoints" / topic
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "metadata").write_text('{"id": "11111111-1111-1111-1111-111111111111"}')
+    if mark:
+        (checkpoint / "serverload.json").write_text(mark)
+
+    with pytest.raises(
+        StoreError, match=r"written by another version of serverload \(format 0, not 1\); see .*runbook"
+    ):
+        drained(spark, settings, kafka)
+
+
+def test_large_messages_of_many_lines_tombstones_and_empty_values(
+    spark: SparkSession, kafka: Kafka, tmp_path: Path
+) -> None:
+    topic = kafka.topic(1)
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        from kafka.admin import ConfigResource, ConfigResourceType
+
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(16 << 20)})])
+    settings = settings_for(tmp_path, topic)
+    many = b"\n".join(line(minute % 60) for minute in range(10_000))
+    send(kafka.bootstrap, topic, None, b"", many, b"x" * 5_000_000, b"\n\n", line(1), b"\xff\xfe")
+
+    done = drained(spark, settings, kafka)
+
+    assert (done.counts.read, done.counts.accepted, done.lost_offsets) == (10_003, 10_001, 0)
+    assert asked(settings, "select reason, length(line), origin from rejects order by 1") == [
+        ("columns", 4096, f"{topic}/0/3"),
+        ("encoding", 2, f"{topic}/0/6"),
+    ]
+
+
+def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_away(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    broker = EmbeddedBroker()
+    try:
+        kafka = Kafka(broker.start(tmp_path, port=0).bootstrap, "embedded")
+        topic = kafka.topic(1)
+        settings, stop = settings_for(tmp_path, topic), threading.Event()
+        stream, ended = stream_on(spark, settings), list[StreamResult]()
+        running = threading.Thread(
+            target=lambda: ended.append(stream.run(kafka.bootstrap, available_now=False, stop=stop))
+        )
+        running.start()
+        send(kafka.bootstrap, topic, line(1))
+        until(lambda: lines_read(settings) == 1)
+        with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+            admin.create_partitions({topic: 3})
+        until(lambda: sends_to(kafka.bootstrap, topic, 2))
+        until(lambda: lines_read(settings) == 2)
+
+        broker.stop(tmp_path)
+        until(lambda: "broker_away" in events(settings), 180)
+        broker.start(tmp_path, port=int(kafka.bootstrap.rpartition(":")[2]))
+        send(kafka.bootstrap, topic, line(3))
+        until(lambda: events(settings)[-1:] == ["broker_back"])
+        stop.set()
+        running.join(timeout=120)
+
+        assert ended[0].counts.read == 3
+        assert asked(settings, "select sum(sessions)::int from load_windows") == [(3,)]
+    finally:
+        broker.stop(tmp_path)
+
+
+def sends_to(bootstrap: str, topic: str, partition: int) -> bool:
+    """Send a line to a partition that may not be known everywhere yet."""
+    try:
+        send(bootstrap, topic, line(2), partition=partition)
+    except (AssertionError, ValueError):
+        return False
+    return True
+
+
+def lines_read(settings: Settings) -> int:
+    return sum(int(str(read)) for (read,) in asked(settings, "select read from ingest_log")) if made(settings) else 0
+
+
+def events(settings: Settings) -> list[object]:
+    if not (Path(settings.home) / "tables" / "stream_log" / "_delta_log").exists():
+        return []
+    return [event for (event,) in asked(settings, "select event from stream_log order by event_at")]
+
+
+def made(settings: Settings) -> bool:
+    return (Path(settings.home) / "tables" / "ingest_log" / "_delta_log" / "00000000000000000000.json").exists()

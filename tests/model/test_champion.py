@@ -1,0 +1,134 @@
+"""A champion that cannot be used leaves the last good one at work; registry and artefacts are real."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import SQLTransformer
+from pyspark.sql import SparkSession
+
+from serverload.contracts.errors import ModelError
+from serverload.store.model_registry import CHAMPION, ModelRegistry
+from serverload.store.runs import job_run
+from streaming.champion import ChampionFollower
+
+NAME = "serverload-forecast"
+
+
+def registered(registry: ModelRegistry, model: PipelineModel) -> str:
+    with job_run(registry.tracking, "train") as run:
+        return registry.register(model, run.run_id, {"feature_set": "full"}).version
+
+
+def wanting(feature: str) -> PipelineModel:
+    """A pipeline that wants a feature which is not there."""
+    return PipelineModel([SQLTransformer(statement=f"SELECT *, {feature} AS wanted FROM __THIS__")])
+
+
+@pytest.fixture
+def told() -> list[tuple[str, str | None]]:
+    return []
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ModelRegistry:
+    return ModelRegistry("", NAME, str(tmp_path))
+
+
+def follower(
+    spark: SparkSession, registry: ModelRegistry, told: list[tuple[str, str | None]], issued_by: str | None = None
+) -> ChampionFollower:
+    return ChampionFollower(
+        spark, registry, lambda: issued_by, lambda event, version, _why: told.append((event, version))
+    )
+
+
+def test_a_new_champion_is_taken_up_and_one_that_wants_other_features_is_not(spark, fitted, registry, told):
+    following = follower(spark, registry, told)
+    assert following.current() is None
+    first = registered(registry, fitted)
+    assert following.current().version == first
+    second = registered(registry, fitted)
+    assert following.current().version == second
+
+    third = registered(registry, wanting("phase_of_the_moon"))
+
+    assert [following.current().version for _ in range(2)] == [second, second]
+    registry.tracking.client().set_registered_model_alias(NAME, CHAMPION, first)
+    assert following.current().version == first
+    assert told == [
+        ("model_taken", first), ("model_taken", second), ("model_refused", third), ("model_taken", first),
+    ]  # fmt: skip
+
+
+def test_after_a_restart_the_version_that_issued_last_takes_the_place_of_one_without_artefacts(
+    spark, fitted, registry, told, tmp_path
+):
+    first = registered(registry, fitted)
+    kept = set((tmp_path / "mlartifacts").iterdir())
+    second = registered(registry, fitted)
+    for folder in set((tmp_path / "mlartifacts").iterdir()) - kept:
+        shutil.rmtree(folder)
+
+    afresh = ModelRegistry("", NAME, str(tmp_path))
+    assert follower(spark, afresh, told, issued_by=first).current().version == first
+    assert told == [("model_refused", second)]
+    assert follower(spark, afresh, []).current() is None
+
+
+@contextmanager
+def server(home: Path, port: int) -> Iterator[str]:
+    """An MLflow server of its own; its data stays."""
+    places = ["--backend-store-uri", f"sqlite:///{home}/server.db", "--artifacts-destination", str(home / "artifacts")]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *places]
+    with (home / "server.log").open("ab") as log:
+        running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 90
+        while not answers(port):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return int(any_port.getsockname()[1])
+
+
+def test_a_registry_that_goes_away_leaves_the_model_at_work_but_is_an_error_at_start(spark, fitted, told, tmp_path):
+    port = free_port()
+    with server(tmp_path, port) as uri:
+        version = registered(ModelRegistry(uri, NAME, str(tmp_path)), fitted)
+        following = follower(spark, ModelRegistry(uri, NAME, str(tmp_path)), told)
+        assert following.current().version == version
+
+    assert [following.current().version for _ in range(2)] == [version, version]
+    with pytest.raises(ModelError, match="MLflow does not answer"):
+        follower(spark, ModelRegistry(uri, NAME, str(tmp_path)), []).current()
+    with server(tmp_path, port):
+        assert following.current().version == version
+    assert [event for event, _version in told] == ["model_taken", "registry_away", "registry_back"]
