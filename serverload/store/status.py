@@ -76,9 +76,9 @@ def _stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
     """What is wrong with the stream, as its log has it: None where all is well."""
     (lost,) = _row(connection, "select coalesce(sum(lost_offsets), 0)::bigint from ingest_log")
     newest = """
-        select split_part(event, '_', 1), event, strftime(event_at, '%Y-%m-%d %H:%M:%SZ') || ' ' || detail from stream_log
-        where event <> 'offsets_lost'
-        qualify row_number() over (partition by split_part(event, '_', 1) order by event_at desc) = 1
+        select split_part(event, '_', 1) as about, event, strftime(event_at, '%Y-%m-%d %H:%M:%SZ') || ' ' || detail
+        from stream_log where event <> 'offsets_lost'
+        qualify row_number() over (partition by about order by event_at desc) = 1
     """
     told = {about: detail for about, event, detail in connection.sql(newest).fetchall() if event in _TROUBLE}
     return {"lost_offsets": lost} | {f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model")}

@@ -24,7 +24,7 @@ START = date(2016, 2, 28)
 ISSUED = datetime(2016, 2, 29, 20, tzinfo=UTC)
 MADE = {
     "load_windows", "rejects", "ingest_log", "ingested_files", "backfill_plans", "hourly_load", "servers", "features",
-    "forecasts", "forecast_outcomes",
+    "forecasts", "forecast_outcomes", "stream_log",
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     update_features(tables, settings, Silent())
     put(tables, "forecasts", [FORECAST | {"horizon_hours": hours, "target_hour": at(hours)} for hours in (1, 2, 5)])
     put(tables, "forecast_outcomes", [OUTCOME, OUTCOME | {"outcome_revision": 1, "actual_class": "high"}])
+    put(tables, "stream_log", [EVENT])
     return place
 
 
@@ -69,6 +70,14 @@ OUTCOME: dict[str, object] = FORECAST | {
     "probability_of_actual": 0.3,
     "outcome_revision": 0,
     "matured_at": at(3),
+}
+
+EVENT = {
+    "event_at": at(1),
+    "checkpoint_id": "1",
+    "event": "model_refused",
+    "model_version": None,
+    "detail": "it wants a feature that is not there",
 }
 
 
