@@ -4,6 +4,7 @@ import errno
 import re
 import tempfile
 from collections.abc import Iterator
+from traceback import walk_tb
 
 from serverload.cli.spark_log import complaints, log_in_use
 from serverload.contracts.errors import ServerloadError
@@ -29,6 +30,10 @@ def line_of(error: BaseException) -> str:
         line = from_worker[1]
     elif any(_is_full_disk(link) for link in chain):
         line = f"no room left on the disk of {_place(chain)}; free some space and run it again: nothing needs repair"
+    elif any(_is_java_gone(link) for link in chain):
+        line = (
+            "Spark's Java process has ended; start again, nothing is lost: `serverload doctor` tells of memory and disk"
+        )
     elif isinstance(error, OSError) and error.filename and error.strerror:
         line = f"{error.filename}: {error.strerror}; {_NEXT.get(error.errno or 0, _SEE_STACK)}"
     else:
@@ -41,6 +46,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while link is not None:
         yield link
         link = link.__cause__ or link.__context__
+
+
+def _is_java_gone(error: BaseException) -> bool:
+    if type(error).__name__ == "Py4JNetworkError":
+        return True
+    modules = (frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__))
+    return isinstance(error, ConnectionError) and any(module.startswith("py4j.") for module in modules)
 
 
 def _is_full_disk(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
+from pyspark.accumulators import AccumulatorTCPServer
 from pyspark.errors import PySparkRuntimeError
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -77,6 +78,8 @@ def spark_session(
     conf.setIfMissing("spark.app.name", f"serverload {app_name}")
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
+    # when Java dies, this server's thread would print a stack trace beside our one line
+    AccumulatorTCPServer.handle_error = lambda *_: None  # type: ignore[method-assign]
     return spark
 
 

@@ -1,10 +1,12 @@
 """A failure as one line; where Spark has a part in it, with the file that holds Spark's words."""
 
 import errno
+import socket
 from pathlib import Path
 
 import pytest
-from py4j.protocol import Py4JError
+from py4j.java_gateway import GatewayParameters, JavaGateway
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import AnalysisException
 
 from serverload.cli import spark_log
@@ -41,6 +43,13 @@ def test_an_error_of_sparks_names_the_cause_and_the_log(log: Path) -> None:
 def test_an_error_without_a_further_cause_tells_its_own_line(log: Path) -> None:
     first_two = "\n".join(JAVA_SAYS.splitlines()[:3])
     assert line_of(Py4JError(first_two)).startswith("Py4JError: org.apache.spark.SparkException: Job aborted.; see")
+
+
+def test_when_java_is_gone_the_line_says_so() -> None:
+    with socket.socket() as taken, pytest.raises(Py4JNetworkError) as refused:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
+        JavaGateway(gateway_parameters=GatewayParameters(port=taken.getsockname()[1])).jvm.System.nanoTime()
+    assert line_of(refused.value).startswith("Spark's Java process has ended; start again, nothing is lost")
 
 
 def test_an_error_of_ours_that_spark_caused_names_the_log(log: Path) -> None:

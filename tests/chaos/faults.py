@@ -1,0 +1,81 @@
+"""Faults done to a running system: its processes are found by what the kernel tells of them, and killed or stopped."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PAUSE_SECONDS = 4.0
+
+
+def arguments_of(pid: int) -> list[str]:
+    """The command line of a process; empty when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return []
+
+
+def parent_of(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def processes() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def below(root: int) -> list[int]:
+    """All processes that a process has started, directly or not."""
+    parents = {pid: parent_of(pid) for pid in processes()}
+    found, fresh = set[int](), {root}
+    while fresh:
+        fresh = {pid for pid, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return sorted(found)
+
+
+def java_of(root: int) -> list[int]:
+    return [pid for pid in below(root) if arguments_of(pid)[:1] and arguments_of(pid)[0].endswith("java")]
+
+
+def workers_of(root: int) -> list[int]:
+    """Python workers of a Spark driver: the forks of its daemon, else the daemon."""
+    daemons = [pid for pid in below(root) if "pyspark.daemon" in arguments_of(pid)]
+    return [pid for pid in daemons if parent_of(pid) in daemons] or daemons
+
+
+def executors() -> list[int]:
+    """Executors of a standalone cluster on this machine."""
+    return [pid for pid in processes() if any("CoarseGrainedExecutorBackend" in word for word in arguments_of(pid))]
+
+
+def killed(pids: list[int]) -> bool:
+    """Kill the first of these with -9; False when there is none."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            return True
+    return False
+
+
+def paused(pids: list[int]) -> bool:
+    """Stop the first of these for a while."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(PAUSE_SECONDS)
+            os.kill(pid, signal.SIGCONT)
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault; `strike` does it and tells whether there was something to do it to."""
+
+    kind: str
+    strike: Callable[[], bool]

@@ -1,0 +1,162 @@
+"""The live system as an operator has it: broker, producer and stream in processes of their own, started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from faults import Fault, arguments_of, executors, java_of, killed, paused, processes, workers_of
+
+NOT_INHERITED = ("SPARK_DRIVER_MEMORY", "PYSPARK_")
+ENDED_SECONDS = 180.0
+
+
+class Service:
+    """A command that is started again whenever it fails, as a service manager does, until it exits with 0."""
+
+    def __init__(self, arguments: Sequence[str], settings: dict[str, str], log: Path) -> None:
+        # a session of this process has left its launch settings in the environment
+        kept = {key: entry for key, entry in os.environ.items() if not key.startswith(NOT_INHERITED)}
+        self._command, self._environment = [sys.executable, "-m", "serverload", *arguments], {**kept, **settings}
+        self._log = log
+        self._process = self._started()
+        self._ending = threading.Event()
+        self.starts = 1
+        self._watch = threading.Thread(target=self._keep_up, daemon=True)
+        self._watch.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended by itself, well."""
+        return self._process.poll() == 0
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for its end."""
+        self._ending.set()
+        self._watch.join()
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        self._process.wait(timeout=ENDED_SECONDS)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=self._environment, start_new_session=True
+            )
+
+    def _keep_up(self) -> None:
+        while not self._ending.wait(0.2):
+            if self._process.poll() not in (None, 0):
+                time.sleep(0.5)
+                self._process = self._started()
+                self.starts += 1
+
+
+def run(arguments: Sequence[str], settings: dict[str, str]) -> str:
+    """Run a command to its end; its standard output."""
+    kept = {key: entry for key, entry in os.environ.items() if not key.startswith(NOT_INHERITED)}
+    done = subprocess.run(
+        [sys.executable, "-m", "serverload", *arguments],
+        capture_output=True,
+        text=True,
+        env={**kept, **settings},
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class Cluster:
+    """A standalone Spark cluster on this machine: a master and two workers from the pyspark distribution."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        import pyspark
+
+        home = Path(pyspark.__file__).parent
+        self.master = f"spark://127.0.0.1:{port}"
+        self._running = list[subprocess.Popen[bytes]]()
+        environment = {**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
+        environment["SPARK_LOCAL_IP"] = "127.0.0.1"
+        host = ["--host", "127.0.0.1"]
+        worker = ["org.apache.spark.deploy.worker.Worker", *host, "--webui-port", "0", "--cores", "1"]
+        for number, arguments in enumerate((
+            ["org.apache.spark.deploy.master.Master", *host, "--port", str(port), "--webui-port", "0"],
+            *([*worker, "--memory", "1g", "--work-dir", str(folder / f"work{i}"), self.master] for i in range(2)),
+        )):  # fmt: skip
+            with (folder / f"cluster{number}.log").open("ab") as log:
+                self._running.append(
+                    subprocess.Popen(
+                        [str(home / "bin" / "spark-class"), *arguments],
+                        stdout=log,
+                        stderr=log,
+                        env=environment,
+                        start_new_session=True,
+                    )
+                )
+            time.sleep(3)
+
+    def stop(self) -> None:
+        for process in reversed(self._running):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class System:
+    """Broker, producer and stream on a home."""
+
+    def __init__(self, home: Path, files: Sequence[Path], rates: Sequence[str], settings: dict[str, str]) -> None:
+        self.home, self._settings = home, settings
+        self._port = run(["broker", "start", "--home", str(home), "--port", "0"], settings).split(",")[0].split(":")[-1]
+        place = ["--home", str(home)]
+        self.stream = Service(["stream", *place], settings, home / "stream.out")
+        self.replay = Service(["replay", *map(str, files), *place, "--max", *rates], settings, home / "replay.out")
+
+    def faults(self) -> list[Fault]:
+        """The kinds of faults that can befall it."""
+        return [
+            Fault("kill -9 of the stream's Python", lambda: killed([self.stream.pid])),
+            Fault("kill -9 of the stream's Java", lambda: killed(java_of(self.stream.pid))),
+            Fault("kill -9 of a Python worker", lambda: killed(workers_of(self.stream.pid))),
+            Fault("kill -9 of the producer", lambda: not self.replay.done and killed([self.replay.pid])),
+            Fault("kill -9 of the broker", self._kill_broker),
+            Fault("the stream's Java stopped for a while", lambda: paused(java_of(self.stream.pid))),
+        ]
+
+    def on_cluster(self) -> list[Fault]:
+        return [Fault("kill -9 of an executor", lambda: killed(executors()))]
+
+    def finish(self) -> None:
+        """Let the producer end, stop the stream, and read what is left."""
+        deadline = time.monotonic() + 600
+        while not self.replay.done:
+            assert time.monotonic() < deadline, (self.home / "replay.out").read_text()[-2000:]
+            time.sleep(0.2)
+        self.stream.stop()
+        run(["stream", "--home", str(self.home), "--available-now"], self._settings)
+
+    def close(self) -> None:
+        for service in (self.replay, self.stream):
+            service._ending.set()
+            with suppress(ProcessLookupError):
+                os.killpg(service.pid, signal.SIGKILL)
+        run(["broker", "stop", "--home", str(self.home)], self._settings)
+
+    def _kill_broker(self) -> bool:
+        done = killed(_brokers(self.home))
+        time.sleep(1)
+        run(["broker", "start", "--home", str(self.home), "--port", self._port], self._settings)
+        return done
+
+
+def _brokers(home: Path) -> list[int]:
+    return [pid for pid in processes() if f"-Dserverload.broker={home / 'broker'}" in arguments_of(pid)]

@@ -1,0 +1,222 @@
+"""Faults at random while lines are sent and read: afterwards the tables are those of a batch over the same lines.
+
+`make chaos` makes it long: more lines, more faults, on a standalone cluster.
+"""
+
+import os
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from system import Cluster, System
+
+from batch.backfill import backfill
+from batch.features import update_features
+from batch.train import train
+from producers.faults import FaultRates, outgoing
+from producers.input_files import input_files
+from producers.merge import MergedLines
+from producers.synthetic import generate_history
+from serverload.advance import Advance
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import Settings, load_settings
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.table_reader import run_sql
+
+LONG = os.environ.get("SERVERLOAD_CHAOS") == "long"
+SEED = int(os.environ.get("SERVERLOAD_CHAOS_SEED", "1"))
+FAULTS = int(os.environ.get("SERVERLOAD_CHAOS_FAULTS", "50" if LONG else "4"))
+SERVERS, SESSIONS_PER_HOUR = (40, 360.0) if LONG else (4, 60.0)
+HISTORY_DAYS, LIVE_DAYS = 7, 3
+MODEL = {"trees": 5, "depth": 4, "test_days": 2, "training_horizons": "1,48"}
+RATES = FaultRates(late=0.05, shuffle=0.3, duplicates=0.01, corrupt=0.01, seed=SEED)
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("sessions")
+    made = generate_history(
+        folder,
+        servers=SERVERS,
+        days=HISTORY_DAYS + LIVE_DAYS,
+        start=date(2016, 2, 20),
+        seed=SEED,
+        dirty=0.01,
+        sessions_per_hour=SESSIONS_PER_HOUR,
+    )
+    return list(made.files)
+
+
+def settings_for(home: Path) -> Settings:
+    return load_settings(flags={"home": str(home), "model": MODEL})
+
+
+@pytest.fixture(scope="module")
+def homes(spark: SparkSession, days: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two homes with the same history and the same champion: one to live in, one for the batch."""
+    live, batch = tmp_path_factory.mktemp("live"), tmp_path_factory.mktemp("batch")
+    settings, tables = settings_for(live), DeltaTables(spark, str(live))
+    backfill(tables, settings.ingest, [str(day) for day in days[:HISTORY_DAYS]], Silent())
+    Advance(tables, settings).run()
+    update_features(tables, settings, Silent())
+    train(tables, settings, registry_of(settings), Silent())
+    shutil.copytree(live / "tables", batch / "tables")
+    return live, batch
+
+
+def registry_of(settings: Settings) -> ModelRegistry:
+    return ModelRegistry("", settings.model.name, settings.home)
+
+
+def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
+    spark: SparkSession, days: list[Path], homes: tuple[Path, Path], tmp_path: Path
+) -> None:
+    live, batch = homes
+    files = days[HISTORY_DAYS:]
+    lines = [message.text for message in outgoing(MergedLines(list(input_files([str(day) for day in files]))), RATES)]
+    cluster = Cluster(tmp_path, 7077) if LONG else None
+    system = System(live, files, rates_given(), process_settings(len(lines), cluster.master if cluster else ""))
+    try:
+        done = struck(system, on_cluster=cluster is not None)
+        system.finish()
+    finally:
+        system.close()
+        if cluster:
+            cluster.stop()
+
+    by_stream, by_batch = DeltaTables(spark, str(live)), DeltaTables(spark, str(batch))
+    joined = tmp_path / "sent.csv"
+    joined.write_bytes(b"\n".join(lines))
+    champion = registry_of(settings_for(live))
+    backfill(by_batch, settings_for(batch).ingest, [str(joined)], Silent())
+    Advance(by_batch, settings_for(batch)).run(champion.champion, champion.version)
+    for tables in (by_stream, by_batch):
+        update_features(tables, settings_for(live), Silent())
+
+    told = run_sql(str(live), "select sum(read)::bigint as read from ingest_log where source = 'live'").to_pylist()
+    starts = f"stream started {system.stream.starts} times, producer {system.replay.starts} times"
+    print(f"\nseed {SEED}: {len(lines):,} lines sent, {told[0]['read']:,} read; {sum(done.values())} faults; {starts}")
+    for kind, count in sorted(done.items()):
+        print(f"  {count:3} x {kind}")
+    assert sum(done.values()) == FAULTS
+    assert_equal_homes(live, batch)
+    assert_outcomes_are_a_recount(live)
+
+
+def rates_given() -> list[str]:
+    return [
+        *("--late", str(RATES.late), "--shuffle", str(RATES.shuffle), "--duplicates", str(RATES.duplicates)),
+        *("--corrupt", str(RATES.corrupt), "--seed", str(RATES.seed)),
+    ]
+
+
+def process_settings(lines: int, master: str) -> dict[str, str]:
+    """Small batches, so that there is always one at work when a fault strikes."""
+    settings = {f"SERVERLOAD_MODEL__{name.upper()}": str(entry) for name, entry in MODEL.items()}
+    settings |= {
+        "SERVERLOAD_STREAM__TRIGGER_SECONDS": "0.2",
+        "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",
+        "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": str(max(500, lines // (2 * FAULTS))),
+    }
+    if master:
+        settings["SERVERLOAD_SPARK__MASTER"] = master
+        settings["SERVERLOAD_SPARK__SETTINGS"] = (
+            '{"spark.sql.shuffle.partitions": "2", "spark.executor.memory": "700m",'
+            ' "spark.databricks.delta.snapshotPartitions": "2"}'
+        )
+    return settings
+
+
+def struck(system: System, *, on_cluster: bool) -> Counter[str]:
+    """Strike with all faults, each once batches have been committed since the one before; counts by kind."""
+    draws = random.Random(SEED)
+    kinds = [*system.faults(), *(system.on_cluster() if on_cluster else [])]
+    done = Counter[str]()
+    # each kind first, then at random
+    queue = draws.sample(kinds, len(kinds)) + [draws.choice(kinds) for _ in range(FAULTS)]
+    for fault in queue[: FAULTS if LONG else len(queue)]:
+        if sum(done.values()) == FAULTS:
+            break
+        wait_for_work(system.home)
+        time.sleep(draws.uniform(0, 3))
+        if fault.strike():
+            done[fault.kind] += 1
+    while sum(done.values()) < FAULTS:  # a kind that had nothing left to strike
+        wait_for_work(system.home)
+        done[kinds[0].kind] += kinds[0].strike()
+    return done
+
+
+def wait_for_work(home: Path, seconds: float = 60.0) -> None:
+    """Wait for one more commit of any table; where all has been read there is none, and no need to wait long."""
+    before, deadline = commits(home), time.monotonic() + seconds
+    while commits(home) == before and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def commits(home: Path) -> int:
+    return sum(1 for _ in home.glob("tables/*/_delta_log/*.json"))
+
+
+def assert_equal_homes(live: Path, batch: Path) -> None:
+    for query in (
+        "select * from load_window_sums",
+        "select line, reason from rejects",
+        "select * from hourly_load",
+        "select * from servers",
+        "select * from features",
+    ):
+        assert rows(live, query) == rows(batch, query), query
+    hours = [rows(home, "select max(issued_hour) as hour from forecasts") for home in (live, batch)]
+    assert hours[0] == hours[1]
+    newest = """
+        select server_ip, horizon_hours, model_version, workload_class, round(probability_low, 9) as low,
+            round(probability_medium, 9) as medium
+        from forecasts where issued_hour = (select max(issued_hour) from forecasts)
+        qualify row_number() over (partition by server_ip, horizon_hours order by revision desc) = 1
+    """
+    assert rows(live, newest) == rows(batch, newest)
+    assert rows(live, newest)
+    for key, table in (
+        ("server_ip, issued_hour, horizon_hours, revision", "forecasts"),
+        ("server_ip, issued_hour, horizon_hours, revision, outcome_revision", "forecast_outcomes"),
+    ):
+        assert rows(live, f"select count(*) - count(distinct ({key})) as doubled from {table}") == [(0,)]
+
+
+def rows(home: Path, query: str) -> Sequence[tuple[object, ...]]:
+    return sorted((tuple(row.values()) for row in run_sql(str(home), query).to_pylist()), key=repr)
+
+
+def assert_outcomes_are_a_recount(home: Path) -> None:
+    """Each forecast for a closed hour that was observed or idle has an outcome, and the newest has its class."""
+    recount = """
+        with closed as (select max(target_hour) as hour from forecast_outcomes),
+        fleet as (select distinct hour from hourly_load),
+        due as (
+            select f.server_ip, f.issued_hour, f.horizon_hours, f.revision, f.workload_class,
+                coalesce(h.peak_load, 0) as peak_load
+            from forecasts f join fleet on fleet.hour = f.target_hour
+            join servers s on s.server_ip = f.server_ip and s.first_hour <= f.target_hour
+            left join hourly_load h on h.server_ip = f.server_ip and h.hour = f.target_hour
+            where f.target_hour <= (select hour from closed)
+        ),
+        newest as (
+            select * from forecast_outcomes qualify row_number() over (
+                partition by server_ip, issued_hour, horizon_hours, revision order by outcome_revision desc) = 1
+        )
+        select count(*) as wrong from due full join newest using (server_ip, issued_hour, horizon_hours, revision)
+        where newest.actual_class is null or due.peak_load is null
+            or newest.actual_class <> case when due.peak_load <= 100 then 'low' when due.peak_load <= 500 then 'medium'
+                else 'high' end
+            or newest.correct <> (due.workload_class = newest.actual_class)
+    """
+    assert rows(home, recount) == [(0,)]
+    assert rows(home, "select count(*) > 0 as some from forecast_outcomes") == [(True,)]
