@@ -32,9 +32,9 @@ from serverload.store.table_reader import run_sql
 
 LONG = os.environ.get("SERVERLOAD_CHAOS") == "long"
 SEED = int(os.environ.get("SERVERLOAD_CHAOS_SEED", "1"))
-FAULTS = int(os.environ.get("SERVERLOAD_CHAOS_FAULTS", "50" if LONG else "4"))
+FAULTS = int(os.environ.get("SERVERLOAD_CHAOS_FAULTS", "50" if LONG else "3"))
 SERVERS, SESSIONS_PER_HOUR = (40, 360.0) if LONG else (4, 60.0)
-HISTORY_DAYS, LIVE_DAYS = 7, 3
+HISTORY_DAYS, LIVE_DAYS = 7, 3 if LONG else 1
 MODEL = {"trees": 5, "depth": 4, "test_days": 2, "training_horizons": "1,48"}
 RATES = FaultRates(late=0.05, shuffle=0.3, duplicates=0.01, corrupt=0.01, seed=SEED)
 
@@ -123,7 +123,7 @@ def process_settings(lines: int, master: str) -> dict[str, str]:
     settings |= {
         "SERVERLOAD_STREAM__TRIGGER_SECONDS": "0.2",
         "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",
-        "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": str(max(500, lines // (2 * FAULTS))),
+        "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": str(max(300, lines // (4 * FAULTS))),
     }
     if master:
         settings["SERVERLOAD_SPARK__MASTER"] = master
@@ -154,8 +154,8 @@ def struck(system: System, *, on_cluster: bool) -> Counter[str]:
     return done
 
 
-def wait_for_work(home: Path, seconds: float = 60.0) -> None:
-    """Wait for one more commit of any table; where all has been read there is none, and no need to wait long."""
+def wait_for_work(home: Path, seconds: float = 30.0) -> None:
+    """Wait for one more commit of any table; where all has been read there is none."""
     before, deadline = commits(home), time.monotonic() + seconds
     while commits(home) == before and time.monotonic() < deadline:
         time.sleep(0.1)
