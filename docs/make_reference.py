@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from serverload.contracts.lines import REJECT_REASONS
-from serverload.contracts.settings import ENV_PREFIX
+from serverload.contracts.setting_places import ENV_PREFIX
 from serverload.contracts.tables import LOAD_WINDOW_SUMS, TABLES, Table
 
 DOCS = Path(__file__).resolve().parent

@@ -17,6 +17,7 @@ from producers.topics import (
     sequences_since,
 )
 from serverload.contracts.errors import BrokerError, PlatformError
+from serverload.store.kafka_access import refusal
 
 DELIVERY_SECONDS = 60
 
@@ -87,7 +88,7 @@ class KafkaSender:
         self._next_offsets = end_offsets(bootstrap, topic, self._client)
         self._topic, self._kafka_error = topic, KafkaError
         self._travelling: list[tuple[int, Any]] = []
-        with broker_errors(bootstrap):
+        with broker_errors(bootstrap, topic):
             options = {**_KAFKA_PYTHON, "compression_type": compression, **_kafka_python_times(delivery_seconds)}
             self._producer = KafkaProducer(bootstrap_servers=bootstrap, **{**options, **self._client})
 
@@ -101,13 +102,13 @@ class KafkaSender:
         try:
             future = self._producer.send(self._topic, text, key, [(SOURCE_HEADER, source)], partition)
         except self._kafka_error as error:
-            raise broker_error(self._bootstrap, error) from error
+            raise broker_error(self._bootstrap, error, self._topic) from error
         self._travelling.append((partition, future))
 
     def flush(self) -> dict[int, int]:
         """Wait until all has arrived; see Sender."""
         travelling, self._travelling = self._travelling, []
-        with broker_errors(self._bootstrap):
+        with broker_errors(self._bootstrap, self._topic):
             self._producer.flush(timeout=self._seconds + 10)
             for partition, future in travelling:
                 if not future.succeeded():
@@ -145,13 +146,15 @@ class ConfluentSender:
         delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
         try:
-            from confluent_kafka import Producer
+            from confluent_kafka import KafkaException, Producer
         except ImportError as error:
             raise PlatformError("confluent-kafka is not installed", hint="pip install 'serverload[fast]'") from error
         self._bootstrap, self._client, self._seconds = bootstrap, dict(client or {}), delivery_seconds
         self._destination = destination_of(bootstrap, topic, self._client)
         self._next_offsets = end_offsets(bootstrap, topic, self._client)
         self._failure: str | None = None
+        # a fatal error ends the callback in a SystemError that has the error as its cause
+        self._fatal = (KafkaException, SystemError)
         times = {"delivery.timeout.ms": int(delivery_seconds * 1000)}
         place = {"bootstrap.servers": bootstrap, "compression.type": compression or "none"}
         self._producer = Producer({**_LIBRDKAFKA, **place, **times, **(librdkafka or {})}, logger=_quiet_logger())
@@ -179,10 +182,14 @@ class ConfluentSender:
 
     def flush(self) -> dict[int, int]:
         """Wait until all has arrived; see Sender."""
-        left = self._producer.flush(self._seconds + 10)
+        try:
+            left = self._producer.flush(self._seconds + 10)
+        except self._fatal as error:
+            raise broker_error(self._bootstrap, error.__cause__ or error, self._destination.topic) from error
         if self._failure or left:
             what = self._failure or f"{left} messages without an answer"
-            raise BrokerError(what, where=f"broker at {self._bootstrap}", hint=UNREACHED_HINT)
+            refused = refusal(self._bootstrap, what, self._destination.topic)
+            raise refused or BrokerError(what, where=f"broker at {self._bootstrap}", hint=UNREACHED_HINT)
         return dict(self._next_offsets)
 
     def sent_since(self, offsets: Mapping[int, int], run: str) -> set[int]:

@@ -8,11 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from serverload.contracts.errors import BrokerError
+from serverload.store.kafka_access import refusal, require_login
 
 SOURCE_HEADER = "serverload-source"
 """Header of each replayed message: `<run>:<sequence number>`."""
 
-UNREACHED_HINT = "start it with `serverload broker start` or check [stream] bootstrap"
+UNREACHED_HINT = "start it with `serverload broker start` or check [stream] bootstrap and [kafka] security_protocol"
 MAX_MESSAGE_BYTES = 16 << 20
 ANSWER_MS = 10_000
 SETTLE_SECONDS = 0.5
@@ -31,20 +32,22 @@ class Destination:
 
 
 @contextmanager
-def broker_errors(bootstrap: str) -> Iterator[None]:
+def broker_errors(bootstrap: str, topic: str = "") -> Iterator[None]:
     """Turn what kafka-python raises into a BrokerError of one line."""
     from kafka.errors import KafkaError
 
     try:
         yield
     except (KafkaError, OSError) as error:
-        raise broker_error(bootstrap, error) from error
+        raise broker_error(bootstrap, error, topic) from error
 
 
-def broker_error(bootstrap: str, error: Exception) -> BrokerError:
+def broker_error(bootstrap: str, error: BaseException, topic: str = "") -> BrokerError:
     """The BrokerError that tells what kafka-python or the network raised."""
     from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+    if refused := refusal(bootstrap, f"{type(error).__name__}: {error}", topic):
+        return refused
     if isinstance(error, KafkaTimeoutError | KafkaConnectionError | OSError):
         return BrokerError("does not answer", where=f"broker at {bootstrap}", hint=UNREACHED_HINT)
     return BrokerError(str(error), where=f"broker at {bootstrap}")
@@ -72,7 +75,7 @@ def ensure_topic(
     }
     from kafka.errors import TopicAlreadyExistsError
 
-    with broker_errors(bootstrap), _admin(bootstrap, client or {}) as admin:
+    with broker_errors(bootstrap, topic), _admin(bootstrap, client or {}) as admin:
         if topic not in admin.list_topics():
             try:
                 admin.create_topics({topic: wanted}, wait_for_metadata=True)
@@ -83,7 +86,7 @@ def ensure_topic(
 
 def destination_of(bootstrap: str, topic: str, client: Mapping[str, Any] | None = None) -> Destination:
     """Ask the broker which topic this is. Raises BrokerError if there is none."""
-    with broker_errors(bootstrap), _admin(bootstrap, client or {}) as admin:
+    with broker_errors(bootstrap, topic), _admin(bootstrap, client or {}) as admin:
         cluster_id = admin.describe_cluster().get("cluster_id")
         found = [each for each in admin.describe_topics([topic]) if not each["error_code"] and each["partitions"]]
     if not found:
@@ -106,7 +109,7 @@ def partition_of(key: bytes | None, sequence: int, partitions: int) -> int:
 
 def end_offsets(bootstrap: str, topic: str, client: Mapping[str, Any] | None = None) -> dict[int, int]:
     """The offset after the newest message of each partition."""
-    with broker_errors(bootstrap), _consumer(bootstrap, client or {}) as consumer:
+    with broker_errors(bootstrap, topic), _consumer(bootstrap, client or {}) as consumer:
         return _by_number(consumer.end_offsets(_partitions(consumer, topic)))
 
 
@@ -118,7 +121,7 @@ def sequences_since(
     First waits until the end stands still (bounded): a killed sender's last request may still be on its way.
     Raises BrokerError where retention has deleted from there on, or the topic ends before: then none can tell.
     """
-    with broker_errors(bootstrap), _consumer(bootstrap, client or {}) as consumer:
+    with broker_errors(bootstrap, topic), _consumer(bootstrap, client or {}) as consumer:
         partitions = _partitions(consumer, topic)
         ends, begins = _settled_ends(consumer, partitions), _by_number(consumer.beginning_offsets(partitions))
         starts = {number: offsets.get(number, 0) for number in ends}
@@ -176,6 +179,7 @@ def _partitions(consumer: Any, topic: str) -> list[Any]:
 def _admin(bootstrap: str, client: Mapping[str, Any]) -> closing[Any]:
     from kafka import KafkaAdminClient
 
+    require_login(bootstrap, client)
     return closing(KafkaAdminClient(bootstrap_servers=bootstrap, **{"bootstrap_timeout_ms": ANSWER_MS, **client}))
 
 

@@ -5,16 +5,22 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from serverload.contracts.kafka_settings import KafkaSettings
 from serverload.contracts.settings import StreamSettings
+from serverload.store.kafka_login import spark_options
 
 
-def kafka_options(bootstrap: str) -> dict[str, str]:
-    """How Spark's Kafka client reaches the broker; one that is away is told of within a minute."""
+def kafka_options(bootstrap: str, kafka: KafkaSettings) -> dict[str, str]:
+    """How Spark's Kafka client reaches the broker; one that is away is told of within a minute.
+
+    Raises SettingsError where the login's files cannot be read.
+    """
     return {
         "kafka.bootstrap.servers": bootstrap,
         "kafka.default.api.timeout.ms": "30000",
         "kafka.request.timeout.ms": "30000",
         "fetchOffset.numRetries": "1",
+        **spark_options(kafka),
     }
 
 

@@ -21,6 +21,7 @@ from serverload.steps.event_kernel import LineCounts
 from serverload.store.broker_setup import telling_line
 from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
+from serverload.store.kafka_access import refusal
 from serverload.store.locks import held_for_home
 from serverload.store.model_registry import ModelRegistry, RegisteredModel
 from streaming.champion import ChampionFollower
@@ -31,7 +32,8 @@ from streaming.topic import Topic
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
-_TRANSIENT = "org.apache.kafka.common.errors.RetriableException"
+_KAFKA_ERRORS = "org.apache.kafka.common.errors."
+_TRANSIENT = f"{_KAFKA_ERRORS}RetriableException"
 
 
 @dataclass
@@ -61,10 +63,11 @@ class Stream:
     def run(self, bootstrap: str, *, available_now: bool, stop: threading.Event) -> StreamResult:
         """Ingest and advance until `stop` is set, or, with `available_now`, until what is there has been read.
 
-        A broker that goes away is waited for, unless `available_now`. Raises StoreError or BrokerError where the
-        query fails, ModelError where a configured registry does not answer at start.
+        A broker that goes away is waited for, unless `available_now`. Raises BrokerError where it refuses the login or
+        the topic, SettingsError where the login's files cannot be read, StoreError where the query fails for another
+        reason, ModelError where a configured registry does not answer at start.
         """
-        options = kafka_options(bootstrap)
+        options = kafka_options(bootstrap, self._settings.kafka)
         topic = Topic(self._tables.spark, self._settings.stream.topic, options)
         with held_for_home(self._tables.home, "stream", wait_seconds=1.0):
             self._checkpoint.claim(topic.id())
@@ -76,10 +79,10 @@ class Stream:
                     self._follow(query, stop)
                 finally:
                     self._stop_between_batches(query)
-                failure = self._failed(query)
+                failure, passing = self._failed(query, bootstrap)
                 if failure is None:
                     break
-                if not isinstance(failure, BrokerError) or available_now:
+                if not passing or available_now:
                     raise failure
                 failures = 0 if self._batches > batches else failures
                 if not self._waited(failure, failures, stop):
@@ -156,7 +159,7 @@ class Stream:
         row = (datetime.now(UTC), self._checkpoint.id if self._checkpoint.begun else None, event, model_version, detail)
         self._tables.append("stream_log", self._tables.spark.createDataFrame([row], TABLES["stream_log"].ddl))
 
-    def _waited(self, failure: BrokerError, failures: int, stop: threading.Event) -> bool:
+    def _waited(self, failure: ServerloadError, failures: int, stop: threading.Event) -> bool:
         """Wait before the query is started again, longer each time; False when asked to stop meanwhile."""
         seconds = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
         if not self._broker_away:
@@ -174,20 +177,24 @@ class Stream:
             time.sleep(_POLL_SECONDS / 10)
         query.stop()
 
-    def _failed(self, query: StreamingQuery) -> ServerloadError | None:
-        """What ended the query, if it was not we: a BrokerError where it may pass by itself."""
+    def _failed(self, query: StreamingQuery, bootstrap: str) -> tuple[ServerloadError | None, bool]:
+        """What ended the query, if it was not we, and whether it may pass by itself."""
         own, self._failure = self._failure, None
         try:
             failure: Any = query.exception()
         except StreamingQueryException as error:
             failure = error
         if failure is None or own is not None:
-            return own
+            return own, isinstance(own, BrokerError)
         causes = _causes(query)
+        from_kafka = "\n".join(str(cause) for cause in causes if _KAFKA_ERRORS in str(cause))
+        if refused := refusal(bootstrap, from_kafka, self._settings.stream.topic):
+            return refused, False
         told = telling_line(str(causes[-1].getMessage() or causes[-1].getClass().getName()))
         if any(_TRANSIENT in _class_names(cause) for cause in causes):
-            return BrokerError(told, where="stream", hint="see `serverload broker status`, or [stream] bootstrap")
-        return StoreError(told, where="stream", hint="mend the cause and start again; nothing is lost")
+            hint = "see `serverload broker status`, or [stream] bootstrap"
+            return BrokerError(told, where=f"broker at {bootstrap}", hint=hint), True
+        return StoreError(told, where="stream", hint="mend the cause and start again; nothing is lost"), False
 
 
 def _causes(query: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import BrokerError
+from serverload.store.kafka_access import refusal
 
 _PREFIX = "kafka."
 _UNKNOWN_ID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -56,9 +57,10 @@ class Topic:
             finally:
                 admin.close()
         except Py4JJavaError as error:
+            bootstrap = self._options["bootstrap.servers"]
             cause = error.java_exception.getCause() or error.java_exception
-            raise BrokerError(
+            raise refusal(bootstrap, str(cause), self.name) or BrokerError(
                 f"does not answer for topic {self.name}: {cause.getMessage()}",
-                where=f"broker at {self._options['bootstrap.servers']}",
+                where=f"broker at {bootstrap}",
                 hint="see `serverload broker status`, or [stream] bootstrap",
             ) from error

@@ -1,7 +1,9 @@
 """Commands that ask: forecasts, sql, status, runs, doctor, config show. No Spark."""
 
+import re
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,7 @@ import typer
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of
 from serverload.cli.output import checked_format, show, show_plain
 from serverload.contracts.errors import InputError
-from serverload.contracts.setting_types import parse_utc_time
+from serverload.contracts.setting_types import SECRET_NAMES, parse_utc_time
 from serverload.contracts.settings import is_local, leaves
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
@@ -102,9 +104,11 @@ def runs(
 def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Check what serverload needs on this machine; exit 1 if anything is missing."""
     from serverload.store.doctor import checks
+    from serverload.store.kafka_login import client_options
 
     settings = settings_of(config, home, home_is_used=False)
-    found = checks(settings.home, settings.broker.port)
+    login = partial(client_options, settings.kafka)
+    found = checks(settings.home, settings.broker.port, settings.stream.bootstrap, login)
     rows = [{"check": c.name, "ok": "ok" if c.ok else "NO", "found": c.found, "advice": c.advice} for c in found]
     show_plain(rows, format)
     if not all(check.ok for check in found):
@@ -120,6 +124,8 @@ def config_show(config: Config = CONFIG, home: Home = None, format: Format = "ta
 
 
 def _told(entry: object) -> str:
+    if isinstance(entry, dict):
+        return str({name: "**********" if re.search(SECRET_NAMES, name) else each for name, each in entry.items()})
     if isinstance(entry, tuple | frozenset):
         return ",".join(str(part) for part in sorted(entry))
     return "" if entry is None else str(entry)

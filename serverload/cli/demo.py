@@ -101,7 +101,7 @@ def _live(settings: Settings, tables: "DeltaTables", bootstrap: str, live: Path,
     """Replay the live days in a process of its own while the stream runs here; then drain what is left."""
     from streaming.stream import Stream
 
-    require_topic(bootstrap, settings.stream.topic)
+    require_topic(bootstrap, settings)
     command = [sys.executable, "-m", "serverload", "replay", str(live), "--home", settings.home, "--speed", str(speed)]
     stop, asked = threading.Event(), stop_event()
     log = Path(settings.home) / "replay.log"

@@ -51,8 +51,10 @@ def broker_stop(config: Config = CONFIG, home: Home = None) -> None:
 def broker_status(config: Config = CONFIG, home: Home = None) -> None:
     """Tell whether the broker runs, where, and what it holds; exit 1 if it does not run."""
     from serverload.store.broker import EmbeddedBroker
+    from serverload.store.kafka_login import client_options
 
-    status = EmbeddedBroker().status(settings_of(config, home).home)
+    settings = settings_of(config, home)
+    status = EmbeddedBroker(client=client_options(settings.kafka)).status(settings.home)
     if not status.running:
         print("no broker is running")
         raise typer.Exit(1)
@@ -81,20 +83,25 @@ def replay(
     from producers.replay import replay as replay_lines
     from producers.senders import ConfluentSender, KafkaSender
     from producers.topics import ensure_topic
+    from serverload.store.kafka_login import client_options, librdkafka_options
 
     if max_speed and speed is not None:
         raise InputError("--speed and --max exclude each other", where="replay")
     if speed is not None and speed <= 0:
         raise InputError(f"expected more than 0, got {speed:g}", where="--speed", hint="--max sends as fast as it goes")
     settings = settings_of(config, home)
-    bootstrap = bootstrap_of(settings)
+    bootstrap, topic, client = bootstrap_of(settings), settings.stream.topic, client_options(settings.kafka)
     stop = stop_event()
     faults = FaultRates(late=late, shuffle=shuffle, duplicates=duplicates, corrupt=corrupt, seed=seed)
     options = ReplayOptions(None if max_speed else speed or 3600.0, faults, again)
     positions = Path(settings.home if is_local(settings.home) else ".serverload") / "replay"
     with progress() as bar:
-        ensure_topic(bootstrap, settings.stream.topic, partitions)
-        sender = (ConfluentSender if fast else KafkaSender)(bootstrap, settings.stream.topic)
+        ensure_topic(bootstrap, topic, partitions, client=client)
+        sender = (
+            ConfluentSender(bootstrap, topic, client=client, librdkafka=librdkafka_options(settings.kafka))
+            if fast
+            else KafkaSender(bootstrap, topic, client=client)
+        )
         try:
             done = replay_lines(
                 paths, sender, options, WallClock(stop), positions=positions, progress=bar, stopping=stop.is_set
@@ -102,7 +109,7 @@ def replay(
         finally:
             sender.close()
     state = "all sent" if done.finished else "stopped; the same command goes on from here"
-    print(f"{done.sent:,} messages sent to {settings.stream.topic}, {done.sent_before:,} before; {state}")
+    print(f"{done.sent:,} messages sent to {topic}, {done.sent_before:,} before; {state}")
 
 
 def stream(
@@ -116,7 +123,7 @@ def stream(
     settings = settings_of(config, home)
     bootstrap = bootstrap_of(settings)
     with progress() as bar:
-        require_topic(bootstrap, settings.stream.topic)
+        require_topic(bootstrap, settings)
         tables = open_tables(settings, "stream", bar)
         stop = stop_event()  # after Spark is up, which takes Ctrl-C for itself
         done = Stream(tables, settings, open_registry(settings), bar).run(
@@ -145,11 +152,12 @@ def bootstrap_of(settings: Settings) -> str:
     return found
 
 
-def require_topic(bootstrap: str, topic: str) -> None:
+def require_topic(bootstrap: str, settings: Settings) -> None:
     """Make the topic if it is not there: a stream may start before its producer."""
     from producers.topics import ensure_topic
+    from serverload.store.kafka_login import client_options
 
-    ensure_topic(bootstrap, topic, 4)
+    ensure_topic(bootstrap, settings.stream.topic, 4, client=client_options(settings.kafka))
 
 
 def stop_event() -> threading.Event:

@@ -4,8 +4,17 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_settings import NoDecode
+
+SECRET_NAMES = "(?i)secret|password|token|(access|account)[.]?key|keystore[.]key|sasl.jaas.config|connection.?string"
+"""Regular expression of names, as Spark's settings and options have them, whose values are never shown."""
+
+
+class Section(BaseModel):
+    """A section of the settings: frozen, without unknown keys, and errors that never quote what was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def parse_utc_time(text: str) -> datetime:

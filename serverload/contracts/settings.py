@@ -9,21 +9,25 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError as UnreadableSource
 
 from serverload.contracts.errors import SettingsError
-from serverload.contracts.setting_types import Horizons, Names, Pattern, UtcTime
+from serverload.contracts.kafka_settings import KafkaSettings, login_fault
+from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
+from serverload.contracts.setting_types import Horizons, Names, Pattern, Section, UtcTime
 
 DEFAULT_PROFILE = "local"
-ENV_PREFIX = "SERVERLOAD_"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IngestSettings(_Section):
+class IngestSettings(Section):
     """Which lines are accepted, and how files are cut into work."""
 
     max_ahead_minutes: int = Field(ge=0)
@@ -37,21 +41,21 @@ class IngestSettings(_Section):
     range_bytes: int = Field(ge=1024)
 
 
-class TimeSettings(_Section):
+class TimeSettings(Section):
     """When hours close and servers retire."""
 
     allowed_lateness_minutes: int = Field(ge=0)
     retire_after_hours: int = Field(ge=1)
 
 
-class ClassSettings(_Section):
+class ClassSettings(Section):
     """Where low ends and high begins, in load."""
 
     low_max: float
     medium_max: float
 
 
-class StreamSettings(_Section):
+class StreamSettings(Section):
     """The live source and its pace."""
 
     bootstrap: str
@@ -62,14 +66,14 @@ class StreamSettings(_Section):
     forecast_interval_seconds: float = Field(ge=0)
 
 
-class ForecastSettings(_Section):
+class ForecastSettings(Section):
     """What is issued when an hour closes."""
 
     horizons: Horizons
     catch_up_hours: int = Field(ge=1)
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """The forest and its registry."""
 
     name: str = Field(min_length=1)
@@ -83,7 +87,7 @@ class ModelSettings(_Section):
     max_training_rows: int = Field(ge=1000)
 
 
-class SparkSettings(_Section):
+class SparkSettings(Section):
     """The Spark session, where spark-submit has not decided already."""
 
     master: str
@@ -91,7 +95,7 @@ class SparkSettings(_Section):
     settings: dict[str, str]
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     """The embedded broker."""
 
     port: int = Field(ge=0, le=65535)
@@ -103,6 +107,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
@@ -113,6 +118,7 @@ class Settings(BaseSettings):
     time: TimeSettings
     classes: ClassSettings
     stream: StreamSettings
+    kafka: KafkaSettings
     forecast: ForecastSettings
     model: ModelSettings
     spark: SparkSettings
@@ -131,7 +137,10 @@ class Settings(BaseSettings):
         del dotenv_settings
         given = dict(init_settings())
         profile = InitSettingsSource(settings_cls, init_kwargs=given.pop("_profile"))
-        return InitSettingsSource(settings_cls, init_kwargs=given), env_settings, file_secret_settings, profile
+        flags = InitSettingsSource(settings_cls, init_kwargs=given)
+        folder = os.environ.get(SECRETS_DIR)
+        secrets = NestedSecretsSettingsSource(file_secret_settings, folder, secrets_dir_missing="error")
+        return flags, env_settings, secrets, profile
 
 
 def profile_names() -> list[str]:
@@ -147,18 +156,47 @@ def load_settings(config: str = DEFAULT_PROFILE, flags: Mapping[str, Any] | None
     name, profile = _profile(config)
     _base_name, base = _profile("base")
     merged = _deep_merge(base, profile)
+    _refuse_secrets(merged, name)
     given = {key: flag for key, flag in (flags or {}).items() if flag is not None}
     try:
         settings = Settings(_profile=merged, **given)  # type: ignore[call-arg]
     except ValidationError as error:
-        raise _settings_error(error, name) from error
+        raise settings_error(error, name, Settings) from error
+    except (UnreadableSource, UnicodeDecodeError) as error:
+        raise SettingsError(str(error), where="environment or secret files", hint="see docs/settings.md") from error
+    _check(settings, name)
+    return settings.model_copy(update={"home": absolute_home(settings.home)})
+
+
+def _refuse_secrets(profile: dict[str, Any], name: str) -> None:
+    """Refuse a secret in a file of settings, which is shown, copied and put under version control."""
+    for section, key in _secrets():
+        of_section = profile.get(section)
+        if isinstance(of_section, dict) and of_section.get(key):
+            hint = f"set {variable_of([section, key])} or a file of that name in the folder {SECRETS_DIR}"
+            raise SettingsError("a secret has no place in this file", where=f"{name} [{section}] {key}", hint=hint)
+
+
+def _secrets() -> Iterator[tuple[str, str]]:
+    """Section and key of every secret."""
+    for section, field in Settings.model_fields.items():
+        for key, inner in getattr(field.annotation, "model_fields", {}).items():
+            if inner.annotation is SecretStr:
+                yield section, key
+
+
+def _check(settings: Settings, name: str) -> None:
+    """Look at what several settings make together."""
     if settings.classes.low_max >= settings.classes.medium_max:
         raise SettingsError(
             f"low_max {settings.classes.low_max:g} is not below medium_max {settings.classes.medium_max:g}",
             where=f"{name} [classes]",
             hint="see conf/base.toml",
         )
-    return settings.model_copy(update={"home": absolute_home(settings.home)})
+    if fault := login_fault(settings.kafka):
+        key, what = fault
+        secret = f"set {variable_of(['kafka', key])} or a secret file" if ("kafka", key) in _secrets() else ""
+        raise SettingsError(what, where=place_of(name, ["kafka", key]), hint=secret or "see conf/base.toml")
 
 
 def absolute_home(home: str) -> str:
@@ -193,31 +231,6 @@ def _deep_merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both_tables = isinstance(entry, dict) and isinstance(merged.get(key), dict)
         merged[key] = _deep_merge(merged[key], entry) if both_tables else entry
     return merged
-
-
-_EXPECTED = {
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "string_type": "a text",
-    "datetime_from_date_parsing": "a time",
-}
-
-
-def _settings_error(error: ValidationError, profile: str) -> SettingsError:
-    first = error.errors(include_url=False)[0]
-    *section, key = [str(part) for part in first["loc"]] or ["settings"]
-    variable = ENV_PREFIX + "__".join([*section, key]).upper()
-    place = f"{profile} [{'.'.join(section)}] {key}" if section else f"{profile} {key}"
-    place = f"environment {variable}" if variable in os.environ else place
-    if first["type"] == "extra_forbidden":
-        what = "no such setting"
-    elif first["type"] in _EXPECTED:
-        what = f'expected {_EXPECTED[first["type"]]}, got "{first["input"]}"'
-    else:
-        what = f'{first["msg"].removeprefix("Value error, ")}, got "{first["input"]}"'
-    return SettingsError(what, where=place, hint="see conf/base.toml")
 
 
 def leaves(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:

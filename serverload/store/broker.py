@@ -23,6 +23,7 @@ from serverload.store import broker_setup
 from serverload.store.broker_process import BrokerProcess, launch, wait_until
 from serverload.store.broker_setup import HOST
 from serverload.store.jars import broker_jars
+from serverload.store.kafka_access import require_login
 
 DEFAULT_PORT = 9092
 _ANSWER_MS = 5_000
@@ -97,13 +98,16 @@ class EmbeddedBroker:
             return running is not None
 
     def status(self, home: Path | str) -> BrokerStatus:
-        """Tell whether the home's broker runs and answers, and what its data takes on disk."""
+        """Tell whether the home's broker runs and answers, and what its data takes on disk.
+
+        Raises BrokerError where it refuses the login.
+        """
         folder = _broker_folder(home)
         data_bytes = sum(_allocated(path) for path in (folder / "data").rglob("*"))
         running = _running(folder)
         if running is None:
             return BrokerStatus(running=False, data_bytes=data_bytes)
-        topics = _topic_count(running.bootstrap, self.client)
+        topics = topic_count(running.bootstrap, self.client)
         return BrokerStatus(True, running.bootstrap, running.process.pid, topics, data_bytes)
 
     def _launched(self, folder: Path, port: int) -> BrokerInfo:
@@ -207,13 +211,14 @@ def _ready(bootstrap: str, client: Mapping[str, Any]) -> bool:
         return False
 
 
-def _topic_count(bootstrap: str, client: Mapping[str, Any]) -> int | None:
-    """Return how many topics there are, None when the broker does not answer in time."""
+def topic_count(bootstrap: str, client: Mapping[str, Any]) -> int | None:
+    """Return how many topics there are to see, None when no broker answers in time. Raises BrokerError if refused."""
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    if not _listens(bootstrap):
+    if not any(_listens(address) for address in bootstrap.split(",")):
         return None
+    require_login(bootstrap, client)
     try:
         with closing(KafkaAdminClient(bootstrap_servers=bootstrap, **_bounded(client))) as admin:
             return sum(not name.startswith("__") for name in admin.list_topics())
@@ -228,11 +233,11 @@ def _bounded(client: Mapping[str, Any]) -> dict[str, Any]:
 
 def _listens(bootstrap: str) -> bool:
     """Tell whether the port is open: asking Kafka's client before that only makes it log warnings."""
-    host, _, port = bootstrap.rpartition(":")
+    host, _, port = bootstrap.strip().rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=1):
             return True
-    except OSError:
+    except (OSError, ValueError):  # ValueError: an address without a port
         return False
 
 

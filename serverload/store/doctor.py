@@ -8,15 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from serverload.contracts.errors import ServerloadError
 from serverload.contracts.settings import is_local
-from serverload.store.broker import DEFAULT_PORT, EmbeddedBroker, bootstrap_for
+from serverload.store.broker import DEFAULT_PORT, EmbeddedBroker, bootstrap_for, topic_count
 from serverload.store.broker_setup import chosen_ports
 from serverload.store.jars import KINDS, Kind, first_fault, jars_root, recorded
 from serverload.store.java import find_spark_java
@@ -39,8 +40,13 @@ class Check:
     advice: str = ""
 
 
-def checks(home: str, port: int = DEFAULT_PORT) -> list[Check]:
-    """Look at everything that a first run needs; takes a second or two, changes nothing, never raises."""
+def checks(
+    home: str, port: int = DEFAULT_PORT, bootstrap: str = "", login: Callable[[], Mapping[str, Any]] = dict
+) -> list[Check]:
+    """Look at everything that a first run needs; takes a second or two, changes nothing, never raises.
+
+    `bootstrap` are the addresses of a broker other than the home's own; `login` gives kafka-python's options for it.
+    """
     asked: list[tuple[str, Callable[[], Check]]] = [
         ("python", _python),
         ("java", _java),
@@ -51,7 +57,7 @@ def checks(home: str, port: int = DEFAULT_PORT) -> list[Check]:
         ("disk", lambda: _disk("disk", home, DISK_GIB)),
         ("temporary files", lambda: _disk("temporary files", tempfile.gettempdir(), TEMPORARY_GIB)),
         ("memory", _memory),
-        ("broker", lambda: _broker(home)),
+        ("broker", lambda: _other_broker(bootstrap, login()) if bootstrap else _broker(home, login)),
         ("broker port", lambda: _port(home, port)),
         ("clock", _clock),
         ("container engine", _engine),
@@ -158,11 +164,18 @@ def _memory() -> Check:
     return Check("memory", not advice, f"{total / GIB:.1f} GiB", advice)
 
 
-def _broker(home: str) -> Check:
+def _other_broker(bootstrap: str, login: Mapping[str, Any]) -> Check:
+    topics = topic_count(bootstrap, login)
+    if topics is None:
+        return Check("broker", False, f"{bootstrap}, does not answer", "check [stream] bootstrap and [kafka]")
+    return Check("broker", True, f"{bootstrap}, {topics} topics that we may see")
+
+
+def _broker(home: str, login: Callable[[], Mapping[str, Any]]) -> Check:
     """Tell of the home's broker; that none runs is nothing bad."""
     if bootstrap_for(home) is None:
         return Check("broker", True, "not running (start it with `serverload broker start`, or use your own)")
-    status = EmbeddedBroker().status(home)
+    status = EmbeddedBroker(client=login()).status(home)
     found = f"{status.bootstrap}, process {status.pid}"
     if status.topics is None:
         return Check("broker", False, f"{found}, does not answer", "stop it and start it again")

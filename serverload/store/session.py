@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import PlatformError
 from serverload.contracts.lines import MEASURES
+from serverload.contracts.setting_types import SECRET_NAMES
 from serverload.store.broker_setup import telling_line
 
 _ALWAYS = {
@@ -42,7 +43,6 @@ _LOCAL = {
     "spark.sql.maxConcurrentOutputFileWriters": "16",  # else all rows are sorted by month before they are written
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
 }
-_REDACTED = "(?i)secret|password|token|access[.]?key|sasl.jaas.config|connection.?string"
 
 
 def spark_session(
@@ -73,7 +73,9 @@ def spark_session(
         conf.setIfMissing(key, entry)
     if local:  # the launcher has set it for a shell, which this is not
         conf.set("spark.ui.showConsoleProgress", "false")
-    conf.setIfMissing("spark.redaction.regex", _REDACTED)
+    conf.setIfMissing("spark.redaction.regex", SECRET_NAMES)
+    # the options of a source are hidden by both; a cluster may have set the first
+    conf.setIfMissing("spark.sql.redaction.options.regex", f"{SECRET_NAMES}|url")
     conf.setIfMissing("spark.master", master or "local[*]")
     conf.setIfMissing("spark.app.name", f"serverload {app_name}")
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
