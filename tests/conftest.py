@@ -17,7 +17,7 @@ from serverload.store.session import spark_session
 
 SPARK_TESTS = (
     *("tests/scenarios/", "tests/parity/", "tests/model/", "tests/steps/", "tests/chaos/"),
-    *("tests/live/test_stream.py", "tests/live/test_stream_faults.py", "tests/cli/test_task_progress.py"),
+    *("tests/live/test_stream", "tests/live/test_sec", "tests/cli/test_task_progress.py"),
 )
 # tests live too short for Java's second compiler
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

@@ -69,7 +69,7 @@ def spark_session(
     SparkContext._ensure_initialized()
     conf = SparkConf(loadDefaults=True)
     local = local_launch and conf.get("spark.master", master or "local").startswith("local")
-    for key, entry in {**(extra or {}), **_ALWAYS, **(_LOCAL if local else {})}.items():
+    for key, entry in {**(_LOCAL if local else {}), **(extra or {}), **_ALWAYS}.items():
         conf.setIfMissing(key, entry)
     if local:  # the launcher has set it for a shell, which this is not
         conf.set("spark.ui.showConsoleProgress", "false")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
+from secured_broker import SecuredBroker, secured_broker
 
 from serverload.store.broker import EmbeddedBroker
 
@@ -55,6 +56,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     else:
         with _embedded(tmp_path_factory.mktemp("kafka-home")) as bootstrap:
             yield Kafka(bootstrap, "embedded")
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """Yield an embedded broker that asks for a login."""
+    home = tmp_path_factory.mktemp("secured-home")
+    with _stopped_even_after_a_kill(home), secured_broker(home) as broker:
+        yield broker
 
 
 @contextmanager
