@@ -44,6 +44,7 @@ check: $(READY) ## lint, format, types, import rule, generated documents
 bench: setup ## measurements, each a ratio in one run
 	$(BIN)/python -m bench.backfill
 	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.backlog
 
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos
