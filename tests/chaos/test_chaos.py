@@ -106,6 +106,7 @@ def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
     for kind, count in sorted(done.items()):
         print(f"  {count:3} x {kind}")
     assert sum(done.values()) == FAULTS
+    assert "Traceback" not in (live / "stream.out").read_text()
     assert_equal_homes(live, batch)
     assert_outcomes_are_a_recount(live)
 
