@@ -1,5 +1,6 @@
 """The `serverload` command: the one place that knows every app. Commands import what they need when they run."""
 
+import logging
 import os
 import sys
 from typing import Any
@@ -32,6 +33,8 @@ def main() -> None:
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")
         os.environ["SERVERLOAD_DEBUG"] = "1"
+    if not debugging():
+        _log_our_words_alone()
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -43,6 +46,14 @@ def main() -> None:
     if code == _INTERRUPTED:
         print("serverload: stopped", file=sys.stderr)
     raise SystemExit(code)
+
+
+def _log_our_words_alone() -> None:
+    """Keep to itself what libraries log, stack traces among it, as py4j does of each failed batch."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    ours = logging.StreamHandler()
+    ours.setFormatter(logging.Formatter("serverload: %(message)s"))
+    logging.getLogger("serverload").addHandler(ours)
 
 
 def _told(error: Exception) -> int:

@@ -1,6 +1,5 @@
 """The Spark session: local defaults that matter, and nothing that spark-submit has decided already."""
 
-import logging
 import os
 import shlex
 import subprocess
