@@ -143,18 +143,19 @@ class _Ledger:
         )
         rows = plans.select("uri", "size", "etag", F.unix_micros("batch_time").alias("micros")).collect()
         files = sorted(HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows)
+        batch = IngestBatch(HISTORY, self._id, self._newest_planned, from_micros(rows[0]["micros"]))
         try:
             check_unchanged(files)
         except InputError as error:
-            if self._has_rows(self._newest_planned):
+            if self._has_rows(batch):
                 where = f"batch {self._newest_planned}, half written"
                 raise InputError(str(error), where=where, hint="put it back as it was, then run again") from error
             return
-        yield IngestBatch(HISTORY, self._id, self._newest_planned, from_micros(rows[0]["micros"])), files
+        yield batch, files
 
-    def _has_rows(self, batch_id: int) -> bool:
-        of_batch = (F.col("source") == HISTORY) & (F.col("batch_id") == batch_id)
-        return any(not self._tables.read(name).where(of_batch).isEmpty() for name in ("load_windows", "rejects"))
+    def _has_rows(self, batch: IngestBatch) -> bool:
+        """By its transactions: its rows may have been added to others since."""
+        return any(self._tables.is_committed(name, batch.transaction(name)) for name in ("load_windows", "rejects"))
 
     def plan(self, files: Sequence[HistoryFile]) -> IngestBatch:
         """Record the next batch before it runs."""

@@ -1,9 +1,13 @@
 """Which hours of `hourly_load` may have changed between two of its versions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from pyspark.sql import DataFrame
 
+from serverload.contracts.instants import hour_number
 from serverload.steps.peaks import hour_number_of
 from serverload.store.delta_log import Commit
 from serverload.store.delta_tables import DeltaTables
@@ -24,7 +28,10 @@ class Changes:
 
 
 def hour_changes(tables: DeltaTables, since: int | None, version: int) -> Changes:
-    """The hours that commits after `since`, up to `version`, have changed: as noted, or all of the files written."""
+    """The hours that commits after `since`, up to `version`, have changed: as noted, or all of the files written.
+
+    Where such a file has been vacuumed since, all of its month.
+    """
     if since is None or since > version:
         return Changes(everything=True)
     commits = [tables.log("hourly_load").commit(number) for number in range(since + 1, version + 1)]
@@ -37,8 +44,15 @@ def hour_changes(tables: DeltaTables, since: int | None, version: int) -> Change
     return Changes(tuple(sorted(hours)))
 
 
-def _hours_written(tables: DeltaTables, commit: Commit) -> list[int]:
+def _hours_written(tables: DeltaTables, commit: Commit) -> Iterable[int]:
+    if not tables.log("hourly_load").still_there(commit.files):
+        return chain.from_iterable(_hours_of(month) for month in {file.partition["month"] for file in commit.files})
     return distinct_hours(tables.read_files("hourly_load", [file.path for file in commit.files]))
+
+
+def _hours_of(month: str) -> range:
+    start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    return range(hour_number(start), hour_number((start + timedelta(days=31)).replace(day=1)))
 
 
 def distinct_hours(hourly: DataFrame) -> list[int]:

@@ -21,7 +21,7 @@ _BY_MONTH_BYTES = 32 * 1024 * 1024
 def refresh_hours(tables: DeltaTables) -> None:
     """Recompute the hours touched since the version noted last.
 
-    Few new bytes change single hours; many, or a log that no longer reaches back, replace whole months.
+    Few new bytes change single hours; many, or files or a log that are there no more, replace whole months.
     The version is read before the rows: what arrives in between is computed now and looked at again next time.
     """
     version = tables.version("load_windows")
@@ -33,7 +33,8 @@ def refresh_hours(tables: DeltaTables) -> None:
     if commits is not None and not files:
         return
     note = {NOTE: version}
-    if commits is None or sum(file.size for file in files) > _BY_MONTH_BYTES:
+    many = sum(file.size for file in files) > _BY_MONTH_BYTES
+    if commits is None or many or not tables.log("load_windows").still_there(files):
         months = None if commits is None else sorted({file.partition["month"] for file in files})
         _replace_months(tables, months, note)
     else:

@@ -87,6 +87,12 @@ class ModelSettings(Section):
     max_training_rows: int = Field(ge=1000)
 
 
+class UpkeepSettings(Section):
+    """What `compact` may delete."""
+
+    retain_hours: int = Field(ge=168)
+
+
 class SparkSettings(Section):
     """The Spark session, where spark-submit has not decided already."""
 
@@ -121,6 +127,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings
     forecast: ForecastSettings
     model: ModelSettings
+    upkeep: UpkeepSettings
     spark: SparkSettings
     broker: BrokerSettings
 

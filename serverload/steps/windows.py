@@ -1,6 +1,7 @@
 """Window sums: adding partial sums exactly, whatever their order and size."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import reduce
 
 import numpy as np
@@ -17,6 +18,8 @@ from serverload.steps.window_rows import WINDOWS_SCHEMA
 _HALF = 2**31
 _BEYOND = MICROS_LIMIT // _HALF + 2
 """A high half that is surely beyond the limit, and still fits into 64 bits."""
+_EXACT = 4_000_000_000 * MICROS
+"""Up to here a stored double gives back the very micros that it was made of."""
 
 
 def micros(column: str) -> Column:
@@ -59,15 +62,37 @@ def _newest_type_of_window() -> list[Column]:
     return [kind_again.alias("server_type"), at_again.alias("server_type_at")]
 
 
-def window_sums(load_windows: DataFrame) -> DataFrame:
-    """One row per server and window of `load_windows`, partial sums added, measures as micros (bigint)."""
+def window_sums(load_windows: DataFrame, *also_by: str) -> DataFrame:
+    """One row per server and window of `load_windows`, partial sums added, measures as micros (bigint).
+
+    `also_by` names further columns to keep rows apart by.
+    """
     as_micros = load_windows.withColumns({name: micros(name) for name in MEASURES})
-    return as_micros.groupBy("server_ip", "window_start").agg(
+    return as_micros.groupBy("server_ip", "window_start", *also_by).agg(
         F.sum("sessions").alias("sessions"),
         *(sum_micros(F.col(name)).alias(name) for name in MEASURES),
         F.max("last_event").alias("last_event"),
         *_newest_type_of_window(),
     )
+
+
+def closed_as_one(load_windows: DataFrame, closed_until: datetime) -> DataFrame:
+    """Rows of `load_windows` without their batch where the window began before a time: nothing keeps these apart."""
+    return load_windows.withColumn("batch_id", F.when(F.col("window_start") >= F.lit(closed_until), F.col("batch_id")))
+
+
+def re_added(sums: DataFrame, partials: DataFrame) -> DataFrame:
+    """The rows to put in the place of partial sums: `sums` of them, one row a window, measures as tables store them.
+
+    Both have the columns that the sums are kept apart by. A window with a measure beyond what a double holds to the
+    micro keeps its partial rows, so that no later sum is another than it was.
+    """
+    keys = [name for name in sums.columns if name in ("server_ip", "window_start", "source", "batch_id")]
+    inexact = reduce(Column.__or__, (F.abs(F.col(name)) > _EXACT for name in MEASURES))
+    exact = sums.where(~inexact).withColumns({name: measure(F.col(name)) for name in MEASURES})
+    others = sums.where(inexact).select(*(F.col(name).alias(f"of_{name}") for name in keys))
+    same = reduce(Column.__and__, (F.col(name).eqNullSafe(F.col(f"of_{name}")) for name in keys))
+    return exact.unionByName(partials.join(F.broadcast(others), same, "left_semi"))
 
 
 def add_partials(partials: Sequence[pa.Table]) -> pa.Table:

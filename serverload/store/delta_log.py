@@ -1,7 +1,7 @@
 """What a Delta table's commits say: which files came with data, and what a commit noted."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote
@@ -33,7 +33,7 @@ class DeltaLog:
 
     def __init__(self, spark: SparkSession, table_path: str) -> None:
         self._jvm = cast(Any, spark._jvm)
-        self._folder = f"{table_path}/_delta_log"
+        self._table, self._folder = table_path, f"{table_path}/_delta_log"
         path: Any = self._jvm.org.apache.hadoop.fs.Path(self._folder)
         self._files: Any = path.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
         self._newest_seen = -1
@@ -60,6 +60,15 @@ class DeltaLog:
             DataFile(unquote(add["path"]), add["size"], add["partitionValues"]) for add in added if add["dataChange"]
         )
         return Commit(version, _parsed_note(info.get("userMetadata")), files)
+
+    def still_there(self, files: Iterable[DataFile]) -> bool:
+        """Tell whether all these data files exist: VACUUM deletes what a later version has replaced for long."""
+        path = self._jvm.org.apache.hadoop.fs.Path
+        return all(self._files.exists(path(f"{self._table}/{file.path}")) for file in files)
+
+    def bytes_on_disk(self) -> int:
+        """The bytes of all that lies in the table's folder: every version's files, the log, what was left behind."""
+        return int(self._files.getContentSummary(self._jvm.org.apache.hadoop.fs.Path(self._table)).getLength())
 
     def newest_first(self, limit: int = 1000) -> Iterator[Commit]:
         """Yield commits from the newest back, until one is gone."""

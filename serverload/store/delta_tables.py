@@ -20,6 +20,7 @@ from serverload.store.data_files import FILES_DDL, write_files
 from serverload.store.delta_kernel import commit_files, is_committed
 from serverload.store.delta_log import DeltaLog
 from serverload.store.locks import held_for_home
+from serverload.store.pinned_table import PinnedTable
 
 ArrowTables = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]]
 
@@ -28,6 +29,12 @@ _PROPERTIES = {
     "delta.checkpointPolicy": "classic",
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "2",
+    "delta.logRetentionDuration": "interval 7 days",  # a stream commits every other second; as long as VACUUM's
+}
+_NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+_VACUUM = {
+    "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",  # else the hours given mean nothing
+    "spark.databricks.delta.vacuum.logging.enabled": "false",
 }
 
 
@@ -77,6 +84,10 @@ class DeltaTables:
         reader = self.spark.read.schema(TABLES[name].ddl).option("basePath", self.path(name))
         return reader.parquet(*(f"{self.path(name)}/{file}" for file in files))
 
+    def pinned(self, name: str) -> PinnedTable:
+        """The table as it stands now, to put its data into other files."""
+        return PinnedTable(self.spark, self.home, name)
+
     def create(self, name: str) -> None:
         """Make an empty table unless it exists."""
         if self.version(name) >= 0:
@@ -114,13 +125,19 @@ class DeltaTables:
             return
         self.create(name)
         with held_for_home(self.home, f"table-{name}"):
-            if is_committed(self.spark, self.path(name), transaction.application_id, transaction.version):
+            if self.is_committed(name, transaction):
                 return
             (partition,) = table.partition_by
             files = rows.mapInArrow(
                 partial(_as_files, fitting, self.path(name), partition, _filtered_by(table)), FILES_DDL
             ).collect()
             commit_files(self.spark, self.path(name), files, transaction.application_id, transaction.version)
+
+    def is_committed(self, name: str, transaction: Transaction) -> bool:
+        """Tell whether a table has a write, or a later one of the same application, already."""
+        if self.version(name) < 0:
+            return False
+        return is_committed(self.spark, self.path(name), transaction.application_id, transaction.version)
 
     def replace(self, name: str, rows: DataFrame, condition: str | None, note: Mapping[str, Any] | None = None) -> None:
         """Replace the rows that meet an SQL condition (None: all rows) in one commit."""
@@ -134,10 +151,18 @@ class DeltaTables:
         self.create(name)
         condition = " AND ".join(f"old.{key} = new.{key}" for key in TABLES[name].key)
         condition = f"{condition} AND {pruning}" if pruning else condition
-        with held_for_home(self.home, f"table-{name}"), self._noted(note):
+        with held_for_home(self.home, f"table-{name}"), self._configured({_NOTE: json.dumps(note)}):
             target = DeltaTable.forPath(self.spark, self.path(name)).alias("old")
             merge = target.merge(self._checked(name, rows).alias("new"), condition)
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    def vacuum(self, name: str, retain_hours: int) -> None:
+        """Delete the files that no version of the last hours (at least 168) needs, and what killed tasks left.
+
+        It commits nothing, so it needs no lock. Raises what Spark raises for fewer hours.
+        """
+        with self._configured(_VACUUM):
+            DeltaTable.forPath(self.spark, self.path(name)).vacuum(float(retain_hours))
 
     def newest_note(self, name: str, key: str) -> Any:
         """What the newest commit that noted `key` said; None without one."""
@@ -159,13 +184,14 @@ class DeltaTables:
         return ordered
 
     @contextmanager
-    def _noted(self, note: Mapping[str, Any]) -> Iterator[None]:
-        key = "spark.databricks.delta.commitInfo.userMetadata"
-        self.spark.conf.set(key, json.dumps(note))
+    def _configured(self, entries: Mapping[str, str]) -> Iterator[None]:
+        for key, entry in entries.items():
+            self.spark.conf.set(key, entry)
         try:
             yield
         finally:
-            self.spark.conf.unset(key)
+            for key in entries:
+                self.spark.conf.unset(key)
 
 
 def _filtered_by(table: Table) -> tuple[str, ...]:
