@@ -67,6 +67,7 @@ def _kept_up(
     else:
         pack_files(tables, name)
     progress.step(f"{name}: delete old files")
+    tables.pinned(name).trim_log()
     tables.vacuum(name, retain_hours)
     return TableUpkeep(name, before, table_size(tables, name))
 

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from delta.exceptions import DeltaConcurrentModificationException
+from delta.exceptions import ConcurrentDeleteDeleteException, ConcurrentWriteException
 from pyspark.sql import DataFrame, SparkSession
 
 from serverload.contracts.errors import StoreError
 from serverload.store.locks import held_for_home
 
 _ATTEMPTS = 5
+_CONFLICTS = (ConcurrentDeleteDeleteException, ConcurrentWriteException)
 
 AddedFile = dict[str, Any]
 """A data file as the log has it: `path`, `size`, `partitionValues`, `stats` (Delta's, as JSON)."""
@@ -55,7 +56,7 @@ class PinnedTable:
         """Put files with the same data in the place of those that meet a condition, and leave marks: one commit.
 
         It says that no data has changed, so that nothing is computed again because of it. Marks are kept by Delta
-        as transaction ids: they outlive the log. Raises DeltaConcurrentModificationException if a file to be
+        as transaction ids: they outlive the log. Raises Delta's ConcurrentDeleteDeleteException if a file to be
         replaced is there no more, StoreError if another process works on the table all the while.
         """
         now = int(time.time() * 1000)
@@ -72,6 +73,14 @@ class PinnedTable:
         with held_for_home(self._home, f"table-{self._name}"):
             self._transaction.commit(to_seq(actions), operation)
 
+    def trim_log(self) -> None:
+        """Write a checkpoint, and delete commits and checkpoints that are older than the table keeps them.
+
+        Delta Kernel, which commits what a local stream appends, writes checkpoints but deletes nothing.
+        """
+        with held_for_home(self._home, f"table-{self._name}"):
+            self._log.checkpoint(self._snapshot, self._none())
+
     def _listed(self, condition: str) -> Any:
         return self._snapshot.allFiles().where(condition).collectAsList()
 
@@ -84,7 +93,7 @@ def until_committed(name: str, attempt: Callable[[], None]) -> None:
     for _ in range(_ATTEMPTS):
         try:
             return attempt()
-        except DeltaConcurrentModificationException as error:
+        except _CONFLICTS as error:
             conflict = error
     raise StoreError(
         "its files are replaced again and again by another job", where=name, hint="run it again later"
