@@ -46,7 +46,7 @@ def _crowded(tables: DeltaTables, name: str, small: str) -> Iterator[str]:
     places = [F.col("partitionValues")[column].alias(column) for column in columns]
     sizes = tables.pinned(name).files(small).groupBy(*places).agg(F.count("path"), F.sum("size")).collect()
     for *place, files, size in sorted(sizes):
-        if is_gain(files, file_count(size)):
+        if is_gain(files, file_count(size or 0)):
             yield " AND ".join(["true", *(_is(column, part) for column, part in zip(columns, place, strict=True))])
 
 

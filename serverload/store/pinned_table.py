@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from serverload.contracts.errors import StoreError
 from serverload.store.locks import held_for_home
 
-_ATTEMPTS = 5
+_ATTEMPTS = 3
 _CONFLICTS = (ConcurrentDeleteDeleteException, ConcurrentWriteException)
 
 AddedFile = dict[str, Any]

@@ -61,6 +61,10 @@ def test_a_stream_stopped_by_sigterm_and_drained_later_loses_nothing(home: Path,
         wait_until(lambda: total(home, "read") > lines_in(*days[:-1]), stream)
         _told, said = second.communicate(timeout=120)
         assert (second.returncode, one_line(said, f"in use by process {stream.pid}")) == (1, True), said
+        kept_up = json.loads(ran("compact", "--home", home, "--format", "json"))
+        (windows,) = (row for row in kept_up if row["table"] == "load_windows")
+        assert windows["files_after"] < windows["files_before"]
+        assert stream.poll() is None
         stream.send_signal(signal.SIGTERM)
         told, said = stream.communicate(timeout=120)
         assert (stream.returncode, "Traceback" in said) == (0, False), said

@@ -1,5 +1,6 @@
 """Closings, late data and crashes on three drawn servers: what `advance` writes, and that it writes it once."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -204,6 +205,29 @@ def test_labels_follow_the_thresholds(
     assert not update_features(tables, higher, Silent())
     assert counted(tables.home, labels) == [{"label": "low", "n": before["n"]}]
     assert before["label"] == "medium"
+
+
+def test_what_was_noted_in_a_log_that_is_gone_is_found_again_and_changes_nothing(
+    spark: SparkSession, late: tuple[DeltaTables, Advanced], model: Model, tmp_path: Path
+) -> None:
+    """Upkeep's commits note nothing; after them, and with the old log gone, no table tells how far it has come."""
+    tables, before = copied(spark, late[0], tmp_path), rows_of_all(late[0].home)
+    names = ("hourly_load", "forecasts", "forecast_outcomes")
+    for name in names:
+        tables.pinned(name).commit("false", [], {"upkeep": 1})
+        for file in Path(tables.path(name), "_delta_log").iterdir():
+            os.utime(file, (0, 0))
+        tables.pinned(name).trim_log()
+    keys = ("load_windows_version", "issued_hour", "matured_until")
+    assert [tables.newest_note(name, key) for name, key in zip(names, keys, strict=True)] == [None] * 3
+
+    assert advance(tables, model).issued == ()
+    assert rows_of_all(tables.home) == before
+    noted = [tables.newest_note(name, key) for name, key in zip(names, keys, strict=True)]
+    assert noted == [tables.version("load_windows"), NOW + 1, NOW + 1]
+    after = {name: tables.version(name) for name in TABLES}
+    advance(tables, model)
+    assert {name: tables.version(name) for name in TABLES} == after
 
 
 class PowerCut(BaseException):

@@ -21,10 +21,12 @@ from compact_cases import (
 )
 from pyspark.sql import SparkSession
 
+from batch.backfill import backfill
 from bench.upkeep import Fleet, month
 from serverload.advance import Advance
 from serverload.advance.changes import hour_changes
-from serverload.contracts.errors import StoreError
+from serverload.contracts.errors import InputError, StoreError
+from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.store.delta_tables import DeltaTables, Transaction
 from serverload.store.locks import held_for_home
@@ -163,6 +165,29 @@ def test_a_second_compact_is_told_in_one_line(tables: DeltaTables) -> None:
         pytest.raises(StoreError, match=r"compact: in use by process \d+ .*wait for it"),
     ):
         compacted(tables, closed_days=0)
+
+
+def test_a_half_written_batch_of_the_history_is_known_after_its_rows_were_added_to_others(
+    spark: SparkSession, tables: DeltaTables, tmp_path: Path
+) -> None:
+    """Were it not, the plan would be dropped and its lines counted again under another id."""
+    file = tmp_path / "day.csv"
+    file.write_text("2016-02-27 10:00:00,,1,5,1,1,3,1,1,1,1,1,1,70.5,10.9.9.9,10.8.8.8\n")
+
+    class Growing(DeltaTables):
+        def append_arrow(self, *given) -> None:  # type: ignore[no-untyped-def]
+            super().append_arrow(*given)
+            file.write_text(file.read_text() * 2)
+
+    with pytest.raises(InputError, match="changed since"):
+        backfill(Growing(spark, tables.home), load_settings().ingest, [str(file)], Silent())
+    append(tables, 7, [Sum("10.8.8.8", -14 * 60, 1.0)], source="history")
+    compacted(tables, closed_days=0)
+    assert run_sql(tables.home, "select count(*) as n, count(batch_id) as named from load_windows").to_pylist() == [
+        {"n": 1, "named": 0}
+    ]
+    with pytest.raises(InputError, match=r"batch 0, half written: .*put it back as it was"):
+        backfill(tables, load_settings().ingest, [str(file)], Silent())
 
 
 def advanced(tables: DeltaTables) -> None:

@@ -47,6 +47,7 @@ def test_texts_become_what_they_say(monkeypatch: pytest.MonkeyPatch):
         ("[stream]\ntopik = 'x'\n", r"\[stream\] topik: no such setting"),
         ("[model]\ntrees = 'many'\n", r'\[model\] trees: expected a whole number, got "many"'),
         ("[model]\ntest_days = 0\n", r"\[model\] test_days: .*greater than or equal to 1"),
+        ("[upkeep]\nretain_hours = 167\n", r"\[upkeep\] retain_hours: .*greater than or equal to 168"),
         ("[forecast]\nhorizons = '0-48'\n", r"\[forecast\] horizons: expected hours from 1 to 168"),
         ("[ingest]\nserver_pattern = '('\n", r"\[ingest\] server_pattern: expected a regular expression"),
         ("[classes]\nlow_max = 600\n", r"\[classes\]: low_max 600 is not below medium_max 500"),
