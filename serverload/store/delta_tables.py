@@ -20,7 +20,7 @@ from serverload.store.data_files import FILES_DDL, write_files
 from serverload.store.delta_kernel import commit_files, is_committed
 from serverload.store.delta_log import DeltaLog
 from serverload.store.locks import held_for_home
-from serverload.store.pinned_table import PinnedTable
+from serverload.store.pinned_table import CONFLICTS, PinnedTable
 
 ArrowTables = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]]
 
@@ -143,7 +143,7 @@ class DeltaTables:
         """Replace the rows that meet an SQL condition (None: all rows) in one commit."""
         writer = self._writer(name, rows, note).mode("overwrite")
         writer = writer.option("replaceWhere", condition) if condition else writer
-        with held_for_home(self.home, f"table-{name}"):
+        with self._replacing(name):
             writer.save(self.path(name))
 
     def merge(self, name: str, rows: DataFrame, pruning: str | None, note: Mapping[str, Any]) -> None:
@@ -151,7 +151,7 @@ class DeltaTables:
         self.create(name)
         condition = " AND ".join(f"old.{key} = new.{key}" for key in TABLES[name].key)
         condition = f"{condition} AND {pruning}" if pruning else condition
-        with held_for_home(self.home, f"table-{name}"), self._configured({_NOTE: json.dumps(note)}):
+        with self._replacing(name), self._configured({_NOTE: json.dumps(note)}):
             target = DeltaTable.forPath(self.spark, self.path(name)).alias("old")
             merge = target.merge(self._checked(name, rows).alias("new"), condition)
             merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
@@ -182,6 +182,16 @@ class DeltaTables:
         if _types(ordered.schema) != _types(_schema(table)):
             raise StoreError(f"rows of {_difference(ordered.schema, table)} do not fit the table", where=name)
         return ordered
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[None]:
+        """Hold the table's lock; where there are none, tell in one line what another job has been quicker in."""
+        with held_for_home(self.home, f"table-{name}"):
+            try:
+                yield
+            except CONFLICTS as error:
+                what = "its files were replaced by another job meanwhile"
+                raise StoreError(what, where=name, hint="run it again") from error
 
     @contextmanager
     def _configured(self, entries: Mapping[str, str]) -> Iterator[None]:

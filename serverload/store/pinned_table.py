@@ -5,14 +5,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from delta.exceptions import ConcurrentDeleteDeleteException, ConcurrentWriteException
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentWriteException,
+)
 from pyspark.sql import DataFrame, SparkSession
 
 from serverload.contracts.errors import StoreError
 from serverload.store.locks import held_for_home
 
 _ATTEMPTS = 3
-_CONFLICTS = (ConcurrentDeleteDeleteException, ConcurrentWriteException)
+CONFLICTS = (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentWriteException,
+)
+"""What Delta raises where another job has replaced files that a commit replaces or has read."""
 
 AddedFile = dict[str, Any]
 """A data file as the log has it: `path`, `size`, `partitionValues`, `stats` (Delta's, as JSON)."""
@@ -93,7 +104,7 @@ def until_committed(name: str, attempt: Callable[[], None]) -> None:
     for _ in range(_ATTEMPTS):
         try:
             return attempt()
-        except _CONFLICTS as error:
+        except CONFLICTS as error:
             conflict = error
     raise StoreError(
         "its files are replaced again and again by another job", where=name, hint="run it again later"

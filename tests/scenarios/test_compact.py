@@ -1,9 +1,13 @@
 """Upkeep on drawn tables: sums stay, late partial sums become one row, and nothing that is needed goes."""
 
 import random
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from compact_cases import (
     APPLICATION,
@@ -20,6 +24,7 @@ from compact_cases import (
     versions,
 )
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from batch.backfill import backfill
 from bench.upkeep import Fleet, month
@@ -28,6 +33,7 @@ from serverload.advance.changes import hour_changes
 from serverload.contracts.errors import InputError, StoreError
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
+from serverload.store import locks
 from serverload.store.delta_tables import DeltaTables, Transaction
 from serverload.store.locks import held_for_home
 from serverload.store.table_reader import run_sql
@@ -157,6 +163,36 @@ def test_files_that_another_job_replaces_meanwhile_are_tried_again_a_few_times(
     with pytest.raises(StoreError, match=r"load_windows: its files are replaced again and again .*; run it again"):
         compacted(BusyTables(spark, tables.home, meanwhile=rewrite), closed_days=1)
     assert stored_micros(tables) == micros_of([FIRST_DAY, LATE])
+
+
+def test_without_locks_a_merge_whose_files_were_replaced_meanwhile_is_told_in_one_line(
+    spark: SparkSession, tables: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "is_local", lambda _home: False)
+    add_hours(tables, [FIRST_DAY])
+    merging, replaced = tmp_path / "merging", tmp_path / "replaced"
+
+    def waiting(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            merging.touch()
+            while not replaced.exists():
+                time.sleep(0.05)
+            yield batch
+
+    def replace() -> None:
+        while not merging.exists():
+            time.sleep(0.05)
+        there = DeltaTables(spark, tables.home).pinned("hourly_load")
+        there.commit("true", there.written(there.rows("true")))
+        replaced.touch()
+
+    there = tables.read("hourly_load")
+    rows = there.mapInArrow(waiting, there.schema).withColumn("sessions", F.lit(7).cast("bigint"))
+    with ThreadPoolExecutor(1) as pool, pytest.raises(StoreError, match="its files were replaced by another job"):
+        pool.submit(replace)
+        tables.merge("hourly_load", rows, None, {})
+    tables.merge("hourly_load", rows, None, {})
+    assert {row["sessions"] for row in hours(tables)} == {7}
 
 
 def test_a_second_compact_is_told_in_one_line(tables: DeltaTables) -> None:
