@@ -88,7 +88,8 @@ class Stream:
                 if not self._waited(failure, failures, stop):
                     break
                 failures += 1
-            return StreamResult(self._batches, self._counts, self._lost, tuple(self._issued), self._advanced())
+            advanced = self._advanced()
+            return StreamResult(self._batches, self._counts, self._lost, tuple(self._issued), advanced)
 
     def _query(self, topic: Topic, options: dict[str, str], available_now: bool) -> StreamingQuery:
         return started_query(

@@ -206,7 +206,7 @@ def _ready(bootstrap: str, client: Mapping[str, Any]) -> bool:
                 return False
             admin.create_topics({probe: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
             admin.delete_topics([probe])
-            return True
+            return wait_until(lambda: probe not in admin.list_topics(), _ANSWER_MS / 1000)
     except KafkaError:
         return False
 

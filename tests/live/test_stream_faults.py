@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Kafka
@@ -51,7 +52,7 @@ def delete_before(bootstrap: str, topic: str, offset: int, partition: int = 0) -
         admin.delete_records({TopicPartition(topic, partition): offset})
 
 
-def asked(settings: Settings, query: str) -> list[tuple[object, ...]]:
+def asked(settings: Settings, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in run_sql(settings.home, query).to_pylist()]
 
 
@@ -77,9 +78,9 @@ def test_messages_deleted_before_they_were_read_are_counted_and_the_rest_is_read
 
     assert (done.lost_offsets, done.counts.read) == (7, 4)
     logged = asked(settings, "select read, lost_offsets, from_offsets, until_offsets from ingest_log order by batch_id")
-    assert logged == [
-        (2, 0, [(f"{topic}/0", 0)], [(f"{topic}/0", 2)]),
-        (4, 7, [(f"{topic}/0", 2), (f"{topic}/1", 0)], [(f"{topic}/0", 12), (f"{topic}/1", 1)]),
+    assert [(read, lost, dict(begin), dict(end)) for read, lost, begin, end in logged] == [
+        (2, 0, {f"{topic}/0": 0}, {f"{topic}/0": 2}),
+        (4, 7, {f"{topic}/0": 2, f"{topic}/1": 0}, {f"{topic}/0": 12, f"{topic}/1": 1}),
     ]
     ((event, detail),) = asked(settings, "select event, detail from stream_log")
     assert event == "offsets_lost"
