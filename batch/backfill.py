@@ -19,7 +19,7 @@ from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
 from serverload.ingest import HISTORY, LEAST_PARTS, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
-from serverload.steps.ingest_rows import PACKED_DDL, file_lines, packed_rows
+from serverload.steps.ingest_rows import PACKED_DDL, Lines, file_lines, packed_rows
 from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lines, spread, text_size
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
@@ -78,8 +78,30 @@ def _packed_ranges(
 ) -> Iterator[pa.RecordBatch]:
     for batch in numbers:
         for number in batch.column(0).to_pylist():
-            chunks = (file_lines(part.uri, start, lines) for part in tasks[number] for start, lines in read_lines(part))
-            yield from packed_rows(rules, chunks, parts)
+            yield from packed_rows(rules, range_lines(tasks[number]), parts)
+
+
+def range_lines(ranges: Iterable[ByteRange]) -> Iterator[Lines]:
+    """The lines of byte ranges, chunk by chunk."""
+    return (file_lines(part.uri, start, lines) for part in ranges for start, lines in read_lines(part))
+
+
+def read_tasks(files: Sequence[HistoryFile], range_bytes: int, cores: int) -> list[list[ByteRange]]:
+    """Cut the files of a batch into tasks of about equal size, each at most about `range_bytes`."""
+    size = sum(file.size for file in files)
+    sizes = {file.uri: file.size for file in files}
+    rounds = max(2, ceil(size / (range_bytes * cores)))
+    # a task costs Spark as much as reading some megabytes: small files share one
+    task_bytes = max(min(_SMALL_TASK, range_bytes), ceil(size / (rounds * cores)))
+    most = max(min(_SMALL_RANGE, range_bytes), task_bytes // 8)
+    ranges = [part for file in files for part in ranges_of(file.uri, file.size, most)]
+    return spread(ranges, lambda part: part.length(sizes[part.uri]), ceil(size / task_bytes))
+
+
+def window_parts(files: Sequence[HistoryFile]) -> int:
+    """In how many parts the window sums of a batch are added up."""
+    text = sum(text_size(file.uri, file.size) for file in files)
+    return min(max(LEAST_PARTS, text // _PART_BYTES), _MOST_PARTS)
 
 
 def _run(
@@ -87,17 +109,9 @@ def _run(
 ) -> LineCounts:
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
+    tasks = read_tasks(files, settings.range_bytes, tables.spark.sparkContext.defaultParallelism)
+    rows = history_rows(tables, tasks, line_rules(settings, HISTORY, batch.batch_time), window_parts(files))
     sizes = {file.uri: file.size for file in files}
-    cores = tables.spark.sparkContext.defaultParallelism
-    rounds = max(2, ceil(size / (settings.range_bytes * cores)))
-    # a task costs Spark as much as reading some megabytes: small files share one
-    task_bytes = max(min(_SMALL_TASK, settings.range_bytes), ceil(size / (rounds * cores)))
-    range_bytes = max(min(_SMALL_RANGE, settings.range_bytes), task_bytes // 8)
-    ranges = [part for file in files for part in ranges_of(file.uri, file.size, range_bytes)]
-    tasks = spread(ranges, lambda part: part.length(sizes[part.uri]), ceil(size / task_bytes))
-    text = sum(text_size(file.uri, file.size) for file in files)
-    parts = min(max(LEAST_PARTS, text // _PART_BYTES), _MOST_PARTS)
-    rows = history_rows(tables, tasks, line_rules(settings, HISTORY, batch.batch_time), parts)
     task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
     with tasks_told(tables.spark, task_sizes, progress), computed_once(rows) as once:
         return commit_batch(tables, once, batch, before_log=lambda: _record_done(tables, batch, files))

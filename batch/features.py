@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from serverload.advance import fleet_watermark
@@ -28,7 +29,7 @@ def update_features(tables: DeltaTables, settings: Settings, progress: Progress)
         if closed is None:
             return False
         version = tables.version("hourly_load")
-        first = _first_stale_hour(tables, settings, version, closed)
+        first = first_stale_hour(tables, settings, version, closed)
         if first is None:
             return False
         progress.step("build features")
@@ -36,20 +37,21 @@ def update_features(tables: DeltaTables, settings: Settings, progress: Progress)
         return True
 
 
-def _first_stale_hour(tables: DeltaTables, settings: Settings, version: int, closed: int) -> int | None:
+def first_stale_hour(tables: DeltaTables, settings: Settings, version: int, closed: int) -> int | None:
     """The first target hour whose rows may be out of date; None where nothing is."""
     since = tables.newest_note("features", HOURLY_NOTE)
     if since is None or tables.newest_note("features", RULES_NOTE) != _rules(settings):
-        return _first_hour(tables)
+        return first_known_hour(tables)
     changes = hour_changes(tables, int(since), version)
     if changes.everything:
-        return _first_hour(tables)
+        return first_known_hour(tables)
     built_until = int(tables.newest_note("features", CLOSED_NOTE))
     stale = [hour for hour in (*changes.hours[:1], built_until + 1) if hour <= closed]
     return min(stale, default=None)
 
 
-def _first_hour(tables: DeltaTables) -> int:
+def first_known_hour(tables: DeltaTables) -> int:
+    """The first hour of any server."""
     first = tables.read("servers").agg(F.min(F.unix_seconds("first_hour"))).collect()[0][0]
     return int(first) // 3600
 
@@ -57,25 +59,30 @@ def _first_hour(tables: DeltaTables) -> int:
 def _rebuild(tables: DeltaTables, settings: Settings, first: int, closed: int, version: int) -> None:
     """Replace every month from the first stale hour's on, in one commit."""
     month_start = hour_start(first).replace(day=1, hour=0)
+    rows = feature_rows_of(tables, settings, hour_number(month_start), closed)
+    year, month = month_start.year, month_start.month
+    note = {HOURLY_NOTE: version, CLOSED_NOTE: closed, RULES_NOTE: _rules(settings)}
+    condition = f"year > {year} OR (year = {year} AND month >= {month})"
+    tables.replace("features", rows.select(*TABLES["features"].column_names), condition, note)
+
+
+def feature_rows_of(tables: DeltaTables, settings: Settings, first: int, last: int) -> DataFrame:
+    """The rows of `features` for the target hours `first .. last`, all of them closed."""
     horizons = settings.model.training_horizons
-    since = hour_number(month_start) - lookback_hours(max(horizons), settings.time.retire_after_hours)
+    since = first - lookback_hours(max(horizons), settings.time.retire_after_hours)
     hourly = tables.read("hourly_load").where(F.col("month") >= f"{hour_start(since):%Y-%m}")
-    rows = feature_frame(
+    return feature_frame(
         hourly,
         tables.read("servers"),
         fleet_hours(hourly),
-        closed_until=closed,
-        first_target=hour_number(month_start),
-        last_target=closed,
+        closed_until=last,
+        first_target=first,
+        last_target=last,
         horizons=horizons,
         retire_after_hours=settings.time.retire_after_hours,
         low_max=settings.classes.low_max,
         medium_max=settings.classes.medium_max,
     )
-    year, month = month_start.year, month_start.month
-    note = {HOURLY_NOTE: version, CLOSED_NOTE: closed, RULES_NOTE: _rules(settings)}
-    condition = f"year > {year} OR (year = {year} AND month >= {month})"
-    tables.replace("features", rows.select(*TABLES["features"].column_names), condition, note)
 
 
 def _rules(settings: Settings) -> dict[str, Any]:

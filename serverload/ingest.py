@@ -111,12 +111,16 @@ def commit_batch(
 
 
 def _load_windows(source: str, batch_id: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    for sums in added_parts(batches):
-        rows = stored_windows(sums)
-        months, month = np.unique(rows["window_start"].to_numpy().astype("datetime64[M]"), return_inverse=True)
-        rows = rows.append_column("source", pa.repeat(source, rows.num_rows))
-        rows = rows.append_column("batch_id", pa.repeat(batch_id, rows.num_rows))
-        yield rows.append_column("month", pa.array(months.astype(str)).take(pa.array(month)))
+    return (load_window_rows(sums, source, batch_id) for sums in added_parts(batches))
+
+
+def load_window_rows(sums: pa.Table, source: str, batch_id: int) -> pa.Table:
+    """Rows of `load_windows` for the window sums of one batch."""
+    rows = stored_windows(sums)
+    months, month = np.unique(rows["window_start"].to_numpy().astype("datetime64[M]"), return_inverse=True)
+    rows = rows.append_column("source", pa.repeat(source, rows.num_rows))
+    rows = rows.append_column("batch_id", pa.repeat(batch_id, rows.num_rows))
+    return rows.append_column("month", pa.array(months.astype(str)).take(pa.array(month)))
 
 
 def _rejects(packed: DataFrame, batch: IngestBatch) -> DataFrame:

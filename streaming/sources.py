@@ -1,5 +1,7 @@
 """Where live sessions come from."""
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping
 
 from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +31,7 @@ def kafka_messages(spark: SparkSession, options: Mapping[str, str], stream: Stre
 
     Offsets that retention has deleted are passed over: the ingest counts them.
     """
-    return (
+    return _lines(
         spark.readStream.format("kafka")
         .options(**options)
         .option("subscribe", stream.topic)
@@ -37,5 +39,32 @@ def kafka_messages(spark: SparkSession, options: Mapping[str, str], stream: Stre
         .option("maxOffsetsPerTrigger", str(stream.max_messages_per_batch))
         .option("failOnDataLoss", "false")
         .load()
-        .select("topic", "partition", "offset", F.concat(F.col("value"), F.lit(b"\n")).alias("value"))
     )
+
+
+def messages_between(
+    spark: SparkSession, options: Mapping[str, str], first: Mapping[str, int], until: Mapping[str, int]
+) -> DataFrame:
+    """As `kafka_messages`, those of given offsets: `topic/partition` to the first, and to the one after the last."""
+    return _lines(
+        spark.read.format("kafka")
+        .options(**options)
+        .option("assign", json.dumps({topic: list(map(int, of)) for topic, of in _by_topic(first).items()}))
+        .option("startingOffsets", json.dumps(_by_topic(first)))
+        .option("endingOffsets", json.dumps(_by_topic(until)))
+        .option("minPartitions", str(2 * spark.sparkContext.defaultParallelism))
+        .option("failOnDataLoss", "false")
+        .load()
+    )
+
+
+def _lines(messages: DataFrame) -> DataFrame:
+    return messages.select("topic", "partition", "offset", F.concat(F.col("value"), F.lit(b"\n")).alias("value"))
+
+
+def _by_topic(places: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    offsets: dict[str, dict[str, int]] = defaultdict(dict)
+    for place, offset in places.items():
+        topic, _, partition = place.rpartition("/")
+        offsets[topic][partition] = offset
+    return offsets

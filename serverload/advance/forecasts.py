@@ -18,7 +18,8 @@ from serverload.store.delta_tables import DeltaTables
 
 ISSUED_NOTE = "issued_hour"
 HOURLY_NOTE = "hourly_load_version"
-_SAME_PROBABILITY = 1e-9
+SAME_PROBABILITY = 1e-9
+"""Probabilities so near to each other are the same."""
 
 
 class ScoringModel(Protocol):
@@ -73,9 +74,9 @@ def revise_forecasts(tables: DeltaTables, model: ScoringModel, origin: int, rule
     issued = _newest_revisions(tables, origin)
     changed = scored.join(issued, ["server_ip", "horizon_hours"], "left").where(
         F.col("issued_revision").isNull()
-        | F.expr(f"abs(probability_low - issued_low) > {_SAME_PROBABILITY}")
-        | F.expr(f"abs(probability_high - issued_high) > {_SAME_PROBABILITY}")
-        | F.expr(f"abs(probability_medium - issued_medium) > {_SAME_PROBABILITY}")
+        | F.expr(f"abs(probability_low - issued_low) > {SAME_PROBABILITY}")
+        | F.expr(f"abs(probability_high - issued_high) > {SAME_PROBABILITY}")
+        | F.expr(f"abs(probability_medium - issued_medium) > {SAME_PROBABILITY}")
     )
     revised = changed.withColumn("revision", F.coalesce(F.col("issued_revision") + 1, F.lit(0)))
     tables.append("forecasts", revised, note={ISSUED_NOTE: origin, HOURLY_NOTE: version})
@@ -88,18 +89,28 @@ def issuing_version(tables: DeltaTables, origin: int) -> str | None:
 
 
 def _scored(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> DataFrame:
+    return scored_forecasts(tables.read("hourly_load"), tables.read("servers"), model, origins, rules)
+
+
+def scored_forecasts(
+    hourly_load: DataFrame, servers: DataFrame, model: ScoringModel, origins: Sequence[int], rules: IssueRules
+) -> DataFrame:
+    """Rows of `forecasts`, revision 0, of the hours `origins`; no more of `hourly_load` is read than they need.
+
+    Raises ModelError for a model that can forecast none of the horizons.
+    """
     only = model.only_horizons
     horizons = tuple(hours for hours in rules.horizons if only is None or hours in only)
     if not horizons:
         what = f"{model.name} version {model.version} forecasts {', '.join(map(str, only or ()))} h ahead alone"
         raise ModelError(what, where="[forecast] horizons", hint="add these, or train with feature_set full")
     start = hour_start(min(origins) - lookback_hours(max(horizons), rules.retire_after_hours))
-    hourly = tables.read("hourly_load").where(
+    hourly = hourly_load.where(
         (F.col("month") >= f"{start:%Y-%m}") & F.col("hour").between(F.lit(start), F.lit(hour_start(max(origins))))
     )
     features = forecast_feature_frame(
         hourly,
-        tables.read("servers"),
+        servers,
         fleet_hours(hourly),
         origins=origins,
         horizons=horizons,

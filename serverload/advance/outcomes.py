@@ -14,7 +14,7 @@ from serverload.steps.feature_frames import actual_hours, fleet_hours, workload_
 from serverload.store.delta_tables import DeltaTables
 
 MATURED_NOTE = "matured_until"
-_FORECAST_KEY = ["server_ip", "issued_hour", "horizon_hours", "revision"]
+FORECAST_KEY = ["server_ip", "issued_hour", "horizon_hours", "revision"]
 
 
 def mature_forecasts(
@@ -32,19 +32,57 @@ def mature_forecasts(
     spans = _target_spans(tables, closed, changes, matured_until)
     if not spans:
         return
-    first, due = spans[0][0], _due_forecasts(tables, spans)
+    first = spans[0][0]
+    matured = matured_rows(
+        tables,
+        _due_forecasts(tables, spans),
+        first,
+        closed,
+        retire_after_hours=retire_after_hours,
+        low_max=low_max,
+        medium_max=medium_max,
+    )
+    outcomes = _new_outcomes(matured, _known_outcomes(tables, first))
+    tables.append("forecast_outcomes", outcomes, note={MATURED_NOTE: closed, HOURLY_NOTE: version})
+
+
+def matured_rows(
+    tables: DeltaTables,
+    forecasts: DataFrame,
+    first: int,
+    last: int,
+    *,
+    retire_after_hours: int,
+    low_max: float,
+    medium_max: float,
+) -> DataFrame:
+    """Those of the forecasts whose target is one of the hours `first .. last` and counts, beside what came."""
     since = F.lit(hour_start(first - retire_after_hours))
-    hourly = tables.read("hourly_load").where(F.col("hour").between(since, F.lit(hour_start(closed))))
+    hourly = tables.read("hourly_load").where(F.col("hour").between(since, F.lit(hour_start(last))))
     actual = actual_hours(
         hourly,
         tables.read("servers"),
         fleet_hours(hourly),
         first=first,
-        last=closed,
+        last=last,
         retire_after_hours=retire_after_hours,
     ).withColumn("actual_class", workload_class_column(F.col("peak_load"), low_max=low_max, medium_max=medium_max))
-    outcomes = _new_outcomes(due.join(actual, ["server_ip", "target_hour"]), _known_outcomes(tables, first))
-    tables.append("forecast_outcomes", outcomes, note={MATURED_NOTE: closed, HOURLY_NOTE: version})
+    probability = F.coalesce(
+        *(F.when(F.col("actual_class") == name, F.col(f"probability_{name}")) for name in ("low", "medium", "high"))
+    )
+    return forecasts.join(actual, ["server_ip", "target_hour"]).withColumns(
+        {
+            "actual_peak_load": F.col("peak_load"),
+            "correct": F.col("workload_class") == F.col("actual_class"),
+            "probability_of_actual": probability,
+        }
+    )
+
+
+def newest_outcomes(outcomes: DataFrame) -> DataFrame:
+    """Of each forecast's outcomes the newest."""
+    newest = Window.partitionBy(*FORECAST_KEY).orderBy(F.desc("outcome_revision"))
+    return outcomes.withColumn("newest", F.row_number().over(newest)).where("newest = 1").drop("newest")
 
 
 def _target_spans(
@@ -83,24 +121,16 @@ def _due_forecasts(tables: DeltaTables, spans: Sequence[tuple[int, int]]) -> Dat
 
 
 def _known_outcomes(tables: DeltaTables, first: int) -> DataFrame:
-    newest = Window.partitionBy(*_FORECAST_KEY).orderBy(F.desc("outcome_revision"))
     since = F.col("target_date") >= F.lit(hour_start(first).date())
-    known = tables.read("forecast_outcomes").where(since).withColumn("newest", F.row_number().over(newest))
-    return known.where("newest = 1").select(
-        *_FORECAST_KEY, F.col("actual_class").alias("known_class"), F.col("outcome_revision").alias("known_revision")
+    return newest_outcomes(tables.read("forecast_outcomes").where(since)).select(
+        *FORECAST_KEY, F.col("actual_class").alias("known_class"), F.col("outcome_revision").alias("known_revision")
     )
 
 
 def _new_outcomes(matured: DataFrame, known: DataFrame) -> DataFrame:
-    new = matured.join(known, _FORECAST_KEY, "left").where(~F.col("actual_class").eqNullSafe(F.col("known_class")))
-    probability = F.coalesce(
-        *(F.when(F.col("actual_class") == name, F.col(f"probability_{name}")) for name in ("low", "medium", "high"))
-    )
+    new = matured.join(known, FORECAST_KEY, "left").where(~F.col("actual_class").eqNullSafe(F.col("known_class")))
     return new.withColumns(
         {
-            "actual_peak_load": F.col("peak_load"),
-            "correct": F.col("workload_class") == F.col("actual_class"),
-            "probability_of_actual": probability,
             "outcome_revision": F.coalesce(F.col("known_revision") + 1, F.lit(0)),
             "matured_at": F.lit(datetime.now(UTC)),
         }

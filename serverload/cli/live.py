@@ -141,15 +141,20 @@ def stream(
 
 
 def bootstrap_of(settings: Settings) -> str:
-    """The broker's address: the setting, else the embedded broker of the home. Raises BrokerError without either."""
-    from serverload.store.broker import bootstrap_for
-
-    found = settings.stream.bootstrap or bootstrap_for(settings.home)
+    """As `bootstrap_if_any`. Raises BrokerError where there is none."""
+    found = bootstrap_if_any(settings)
     if not found:
         raise BrokerError(
             "no broker is running", where=settings.home, hint="run `serverload broker start` or set [stream] bootstrap"
         )
     return found
+
+
+def bootstrap_if_any(settings: Settings) -> str | None:
+    """The broker's address: the setting, else the embedded broker of the home; None without either."""
+    from serverload.store.broker import bootstrap_for
+
+    return settings.stream.bootstrap or bootstrap_for(settings.home)
 
 
 def require_topic(bootstrap: str, settings: Settings) -> None:

@@ -70,14 +70,17 @@ class DeltaLog:
         """The bytes of all that lies in the table's folder: every version's files, the log, what was left behind."""
         return int(self._files.getContentSummary(self._jvm.org.apache.hadoop.fs.Path(self._table)).getLength())
 
-    def newest_first(self, limit: int = 1000) -> Iterator[Commit]:
-        """Yield commits from the newest back, until one is gone."""
-        version = self.latest_version()
+    def newest_first(self, version: int, limit: int = 1000) -> Iterator[Commit]:
+        """Yield commits from a version back, until one is gone."""
         for number in range(version, max(-1, version - limit), -1):
             commit = self.commit(number)
             if commit is None:
                 return
             yield commit
+
+    def has_file(self, uri: str) -> bool:
+        """Tell whether a data file, by its full address, is there."""
+        return bool(self._files.exists(self._jvm.org.apache.hadoop.fs.Path(self._jvm.java.net.URI(uri))))
 
     def _path(self, version: int) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(f"{self._folder}/{version:020d}.json")

@@ -79,6 +79,12 @@ class DeltaTables:
             return self.spark.createDataFrame([], TABLES[name].ddl)
         return self.spark.read.format("delta").load(self.path(name))
 
+    def read_version(self, name: str, version: int) -> DataFrame:
+        """The table as it stood at a version; an empty frame for version -1."""
+        if version < 0:
+            return self.spark.createDataFrame([], TABLES[name].ddl)
+        return self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+
     def read_files(self, name: str, files: list[str]) -> DataFrame:
         """Rows of single data files (relative paths, as a commit names them), partition columns included."""
         reader = self.spark.read.schema(TABLES[name].ddl).option("basePath", self.path(name))
@@ -166,7 +172,7 @@ class DeltaTables:
 
     def newest_note(self, name: str, key: str) -> Any:
         """What the newest commit that noted `key` said; None without one."""
-        for commit in self.log(name).newest_first():
+        for commit in self.log(name).newest_first(self.version(name)):
             if key in commit.note:
                 return commit.note[key]
         return None
