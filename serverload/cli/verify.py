@@ -60,15 +60,14 @@ def run_verify(
     only: Iterable[str] = PARTS,
 ) -> Iterator["Check"]:
     """The checks of each part asked for, on the tables as they stand together now."""
-    from streaming.sources import kafka_options
-    from streaming.verify import live_checks
-
     from batch.verify import features_check, history_checks
     from serverload.cli.live import bootstrap_if_any
     from serverload.store.home_snapshot import HomeSnapshot
     from serverload.verify.accounting import accounting_checks
     from serverload.verify.forecasts import forecast_checks, outcome_checks
     from serverload.verify.hours import hours_check, servers_check
+    from streaming.sources import kafka_options
+    from streaming.verify import live_checks
 
     pinned, bootstrap = HomeSnapshot(tables), bootstrap_if_any(settings)
     options = kafka_options(bootstrap, settings.kafka) if bootstrap else None
