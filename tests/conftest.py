@@ -64,8 +64,9 @@ def ended_with_us(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A local session on two cores with Delta and Kafka, as the jobs start it."""
-    # few partitions: tests hold hundreds of rows, and a task costs more than they do
+    # tests hold hundreds of rows: a task, and compiled code for a query, cost more than they do
     settings = {"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
+    settings |= {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
     session = spark_session("tests", master="local[2]", driver_memory="2g", extra=settings, jars=spark_jars())
     yield session
     session.stop()

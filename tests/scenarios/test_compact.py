@@ -349,18 +349,18 @@ def test_changes_of_a_commit_whose_files_are_gone_are_those_of_its_months(tables
 
 
 def test_a_month_with_late_data_keeps_few_files_and_a_steady_room_for_each_row(tables: DeltaTables) -> None:
-    """Two servers, four batches a day, one session in twenty late, upkeep each third day.
+    """Two servers, two batches a day, one session in twenty late, upkeep each fifth day.
 
     The room is a few versions of the month's file, those of the last days: without VACUUM each upkeep would add one,
     and ten of them would take twice as much a row at the end as after twelve days. The log is that of some days.
     """
-    nights = [done[0] for done in month(tables, Fleet(2, 4), compact_every=3, advance=False)]
+    nights = [done[0] for done in month(tables, Fleet(2, 2), compact_every=5, advance=False)]
     (end,) = run_sql(tables.home, "select count(*) as n, max(window_start) as last from load_windows").to_pylist()
     windows = run_sql(tables.home, "select count(*) as n from load_window_sums").to_pylist()[0]["n"]
-    assert len(nights) == 10
+    assert len(nights) == 6
     assert windows == 2 * 30 * 288
     assert windows < end["n"] < windows * 1.05  # only the last day has several rows a window
-    assert [night.after.files for night in nights] == [1] * 10
+    assert [night.after.files for night in nights] == [1] * 6
     room = [night.after.disk_bytes / night.after.rows for night in nights]
     assert room[-1] < 1.25 * room[3]
     log = Path(tables.path("load_windows"), "_delta_log")

@@ -20,6 +20,7 @@ from batch.train import train
 from producers.synthetic import generate_history
 from serverload.advance import Advance
 from serverload.cli import app
+from serverload.cli.verify import PARTS
 from serverload.contracts.lines import MEASURES
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
@@ -154,71 +155,65 @@ def update(tables: DeltaTables, name: str, condition, values: dict[str, str]) ->
 
 
 SESSIONS, REFUSED = "sessions of load_windows = accepted", "rows of rejects = rejected"
-FAULTS: list[tuple[Callable[[DeltaTables], None], list[str], dict[str, str]]] = [
-    (
-        double_a_partial_sum,
-        ["history", "load_windows", "hourly_load"],
-        {SESSIONS: "source history, batch_id 0: sessions expected", "history: window sums": "window_start 2016-02-22T"},
-    ),
-    (
-        lose_a_refused_line,
-        ["history", "load_windows"],
-        {REFUSED: "batch_id 0: refused expected", "history: refused lines": ".csv:"},
-    ),
-    (
-        count_a_line_too_many,
-        ["history", "load_windows"],
-        {
-            "read = accepted + rejected + skipped": "batch_id 1: read ",
-            SESSIONS: "batch_id 1: sessions expected",
-            "history: counts of batches": "batch_id 1: accepted expected",
-        },
-    ),
-    (alter_a_peak, ["hourly_load"], {"hourly_load": "hour 2016-02-22T00:00:00Z: peak_load expected "}),
-    (
-        forget_when_a_server_began,
-        ["servers"],
-        {"servers": "first_hour expected 2016-02-22T00:00:00Z, found 2016-02-22T01"},
-    ),
-    (alter_a_feature, ["features"], {"features": "horizon_hours 48: peak_load_lag_72h expected "}),
-    (double_a_forecast, ["forecasts"], {"forecasts: each once, revisions without a gap": "rows 2, revisions 1"}),
-    (alter_the_newest_forecasts, ["forecasts"], {"forecasts: scored again": "found_probability_high "}),
-    (lose_an_outcome, ["forecast_outcomes"], {"forecast_outcomes": "revision 0: missing"}),
-]
+Faults = dict[Callable[[DeltaTables], None], dict[str, str]]
+"""What is done to a home, and the rows that must tell it, each with some of its words."""
+
+ABOVE: Faults = {
+    double_a_partial_sum: {
+        SESSIONS: "source history, batch_id 0: sessions expected",
+        "history: window sums": "window_start 2016-02-22T",
+    },
+    lose_a_refused_line: {REFUSED: "batch_id 0: refused expected", "history: refused lines": ".csv:"},
+    alter_a_feature: {"features": "horizon_hours 48: peak_load_lag_72h expected "},
+    double_a_forecast: {"forecasts: each once, revisions without a gap": "rows 2, revisions 1"},
+    alter_the_newest_forecasts: {"forecasts: scored again": "found_probability_high "},
+    lose_an_outcome: {"forecast_outcomes": "revision 0: missing"},
+}
+BELOW: Faults = {
+    count_a_line_too_many: {
+        "read = accepted + rejected + skipped": "batch_id 1: read ",
+        SESSIONS: "batch_id 1: sessions expected",
+        "history: counts of batches": "batch_id 1: accepted expected",
+    },
+    alter_a_peak: {"hourly_load": "hour 2016-02-22T00:00:00Z: peak_load expected "},
+    forget_when_a_server_began: {"servers": "first_hour expected 2016-02-22T00:00:00Z, found 2016-02-22T01"},
+}
 
 
-@pytest.mark.parametrize(("fault", "parts", "told"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
-def test_a_fault_is_named_by_its_row(
-    spark: SparkSession, damaged: Home, fault: Callable[[DeltaTables], None], parts: list[str], told: dict[str, str]
+@pytest.mark.parametrize(
+    ("faults", "parts"),
+    [(ABOVE, PARTS), (BELOW, ("history", "load_windows", "hourly_load", "servers"))],
+    ids=["above_the_hours", "below_the_hours"],
+)
+def test_each_fault_is_named_by_its_row_and_by_no_other(
+    spark: SparkSession, damaged: Home, faults: Faults, parts: tuple[str, ...]
 ) -> None:
-    fault(damaged.tables(spark))
+    for fault in faults:
+        fault(damaged.tables(spark))
 
     code, rows = damaged.verified(*(flag for part in parts for flag in ("--only", part)))
 
+    told = {name: words for of_fault in faults.values() for name, words in of_fault.items()}
     assert differing(rows) == set(told)
     for name, words in told.items():
         assert words in str(rows[name]["detail"])
     assert code == 1
 
 
-def test_a_batch_in_work_is_told_and_is_no_fault(spark: SparkSession, damaged: Home) -> None:
+def test_a_batch_in_work_is_no_fault_and_rows_of_one_that_never_was_are(spark: SparkSession, damaged: Home) -> None:
     tables = damaged.tables(spark)
-    tables.append("load_windows", tables.read("load_windows").limit(1).withColumn("batch_id", F.lit(2).cast("bigint")))
+    row = tables.read("load_windows").orderBy("window_start", "server_ip").limit(1)
+    tables.append("load_windows", row.withColumn("batch_id", F.lit(2).cast("bigint")))
 
     code, rows = damaged.verified("--only", "load_windows", "--only", "history")
 
+    of_batches = "rows belong to batches of ingest_log"
     assert (code, differing(rows)) == (0, set())
-    assert "history batch 2 is in work or interrupted" in str(rows["rows belong to batches of ingest_log"]["detail"])
+    assert "history batch 2 is in work or interrupted" in str(rows[of_batches]["detail"])
 
-
-def test_rows_of_a_batch_that_never_was_are_found(spark: SparkSession, damaged: Home) -> None:
-    tables = damaged.tables(spark)
-    of_batches = F.explode(F.array(F.lit(2).cast("bigint"), F.lit(3).cast("bigint")))
-    tables.append("load_windows", tables.read("load_windows").limit(1).withColumn("batch_id", of_batches))
-
+    tables.append("load_windows", row.withColumn("batch_id", F.lit(3).cast("bigint")))
     code, rows = damaged.verified("--only", "load_windows")
-
-    assert (code, differing(rows)) == (1, {"rows belong to batches of ingest_log"})
+    assert (code, differing(rows)) == (1, {of_batches})
 
 
 @pytest.fixture
