@@ -20,6 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]' >$(VENV)/pip.log 2>&1 || { \
 		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make setup again with the network there" >&2; exit 1; }
 	@$(BIN)/python -m serverload.store.jars
+	@$(BIN)/python -m serverload.store.class_archive
 	@touch $(READY)
 
 setup: $(READY) ## virtual environment, pinned packages, jars; leaves .venv/bin/serverload

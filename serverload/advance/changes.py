@@ -28,7 +28,7 @@ class Changes:
 
 
 def hour_changes(tables: DeltaTables, since: int | None, version: int) -> Changes:
-    """The hours that commits after `since`, up to `version`, have changed: as noted, or all of the files written.
+    """The hours that commits after `since`, up to `version`, have changed: as noted, or all of the files replaced.
 
     Where such a file has been vacuumed since, all of its month.
     """
@@ -39,15 +39,16 @@ def hour_changes(tables: DeltaTables, since: int | None, version: int) -> Change
         return Changes(everything=True)
     hours: set[int] = set()
     for commit in commits:
-        if commit and commit.files:
-            hours.update(commit.note.get(CHANGED_HOURS_NOTE) or _hours_written(tables, commit))
+        if commit and (commit.files or commit.removed):
+            hours.update(commit.note.get(CHANGED_HOURS_NOTE) or _hours_replaced(tables, commit))
     return Changes(tuple(sorted(hours)))
 
 
-def _hours_written(tables: DeltaTables, commit: Commit) -> Iterable[int]:
-    if not tables.log("hourly_load").still_there(commit.files):
-        return chain.from_iterable(_hours_of(month) for month in {file.partition["month"] for file in commit.files})
-    return distinct_hours(tables.read_files("hourly_load", [file.path for file in commit.files]))
+def _hours_replaced(tables: DeltaTables, commit: Commit) -> Iterable[int]:
+    files = (*commit.files, *commit.removed)
+    if not tables.log("hourly_load").still_there(files):
+        return chain.from_iterable(_hours_of(month) for month in {file.partition["month"] for file in files})
+    return distinct_hours(tables.read_files("hourly_load", [file.path for file in files]))
 
 
 def _hours_of(month: str) -> range:

@@ -12,7 +12,7 @@ from serverload.steps.peaks import hour_of, hourly_peaks
 from serverload.steps.servers import known_servers
 from serverload.steps.windows import any_differs, window_sums
 from serverload.store.delta_log import Commit
-from serverload.store.delta_tables import DeltaTables
+from serverload.store.delta_tables import NO_VERSION, DeltaTables
 
 NOTE = "load_windows_version"
 _BY_MONTH_BYTES = 32 * 1024 * 1024
@@ -21,7 +21,8 @@ _BY_MONTH_BYTES = 32 * 1024 * 1024
 def refresh_hours(tables: DeltaTables) -> None:
     """Recompute the hours touched since the version noted last.
 
-    Few new bytes change single hours; many, or files or a log that are there no more, replace whole months.
+    Few new bytes change single hours; many, or files or a log that are there no more, replace whole months. Rows that
+    another writer took away take hours and servers with them.
     The version is read before the rows: what arrives in between is computed now and looked at again next time.
     """
     version = tables.version("load_windows")
@@ -30,13 +31,15 @@ def refresh_hours(tables: DeltaTables) -> None:
         return
     commits = _commits_since(tables, noted, version)
     files = [file for commit in commits or [] for file in commit.files]
-    if commits is not None and not files:
+    removed = [file for commit in commits or [] for file in commit.removed]
+    if commits is not None and not files and not removed:
         return
     note = {NOTE: version}
     many = sum(file.size for file in files) > _BY_MONTH_BYTES
-    if commits is None or many or not tables.log("load_windows").still_there(files):
-        months = None if commits is None else sorted({file.partition["month"] for file in files})
-        _replace_months(tables, months, note)
+    if commits is None or removed:
+        _replace_all(tables, note)
+    elif many or not tables.log("load_windows").still_there(files):
+        _replace_months(tables, sorted({file.partition["month"] for file in files}), note)
     else:
         _merge_hours(tables, tables.read_files("load_windows", [file.path for file in files]), note)
 
@@ -49,19 +52,21 @@ def _commits_since(tables: DeltaTables, noted: int | None, version: int) -> list
     return None if any(commit is None for commit in commits) else [commit for commit in commits if commit]
 
 
-def _replace_months(tables: DeltaTables, months: list[str] | None, note: dict[str, Any]) -> None:
+def _replace_all(tables: DeltaTables, note: dict[str, Any]) -> None:
     windows = tables.read("load_windows")
-    _refresh_servers(tables, windows if months is None else windows.where(F.col("month").isin(months)))
-    if months is None:
-        tables.replace("hourly_load", hourly_peaks(window_sums(windows)), None, note)
-        return
+    _refresh_servers(tables, windows, tables.read_version("servers", NO_VERSION))
+    tables.replace("hourly_load", hourly_peaks(window_sums(windows)), None, note)
+
+
+def _replace_months(tables: DeltaTables, months: list[str], note: dict[str, Any]) -> None:
+    windows = tables.read("load_windows").where(F.col("month").isin(months))
+    _refresh_servers(tables, windows, tables.read("servers"))
     listed = ", ".join(f"'{month}'" for month in months)
-    hours = hourly_peaks(window_sums(windows.where(F.col("month").isin(months))))
-    tables.replace("hourly_load", hours, f"month IN ({listed})", note)
+    tables.replace("hourly_load", hourly_peaks(window_sums(windows)), f"month IN ({listed})", note)
 
 
 def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, Any]) -> None:
-    _refresh_servers(tables, new_rows)
+    _refresh_servers(tables, new_rows, tables.read("servers"))
     touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct()
     hours = distinct_hours(touched)
     differing = _differing_hours(tables, touched, hours[0], hours[-1])
@@ -95,10 +100,9 @@ def _differing_hours(tables: DeltaTables, touched: DataFrame, first: int, last: 
     return fresh.join(there, same_key, "left").where(differs).select("fresh.*")
 
 
-def _refresh_servers(tables: DeltaTables, windows: DataFrame) -> None:
-    """Fold windows into `servers`, a row a server; folding the same windows again changes nothing."""
+def _refresh_servers(tables: DeltaTables, windows: DataFrame, known: DataFrame) -> None:
+    """Fold windows into the known servers, a row a server; folding the same windows again changes nothing."""
     there = tables.read("servers")
-    names = there.columns
-    fresh = known_servers(windows, there).select(*names).toArrow().sort_by("server_ip")
+    fresh = known_servers(windows, known).select(*there.columns).toArrow().sort_by("server_ip")
     if not fresh.equals(there.toArrow().sort_by("server_ip")):
         tables.replace("servers", tables.spark.createDataFrame(fresh).coalesce(1), None)

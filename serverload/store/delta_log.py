@@ -21,11 +21,12 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: version, the user's note, and the files that it added with new data."""
+    """One commit: version, the user's note, and the files whose data it added or took away."""
 
     version: int
     note: dict[str, Any]
     files: tuple[DataFile, ...]
+    removed: tuple[DataFile, ...]
 
 
 class DeltaLog:
@@ -55,11 +56,8 @@ class DeltaLog:
             return None
         actions = [json.loads(line) for line in text.splitlines() if line]
         info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-        added = (action["add"] for action in actions if "add" in action)
-        files = tuple(
-            DataFile(unquote(add["path"]), add["size"], add["partitionValues"]) for add in added if add["dataChange"]
-        )
-        return Commit(version, _parsed_note(info.get("userMetadata")), files)
+        added, removed = (tuple(_data_files(actions, kind)) for kind in ("add", "remove"))
+        return Commit(version, _parsed_note(info.get("userMetadata")), added, removed)
 
     def still_there(self, files: Iterable[DataFile]) -> bool:
         """Tell whether all these data files exist: VACUUM deletes what a later version has replaced for long."""
@@ -106,6 +104,12 @@ class DeltaLog:
             return []
         names = [status.getPath().getName() for status in self._files.listStatus(folder)]
         return [int(name[:20]) for name in names if len(name) == 25 and name.endswith(".json") and name[:20].isdigit()]
+
+
+def _data_files(actions: Iterable[dict[str, Any]], kind: str) -> Iterator[DataFile]:
+    for file in (action[kind] for action in actions if kind in action):
+        if file["dataChange"]:
+            yield DataFile(unquote(file["path"]), file.get("size", 0), file.get("partitionValues", {}))
 
 
 def _parsed_note(text: str | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
@@ -31,6 +32,9 @@ _PROPERTIES = {
     "delta.minWriterVersion": "2",
     "delta.logRetentionDuration": "interval 7 days",  # a stream commits every other second; as long as VACUUM's
 }
+NO_VERSION = -1
+"""The version of a table that has not been made; as such it reads as an empty one."""
+
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _VACUUM = {
     "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",  # else the hours given mean nothing
@@ -53,6 +57,7 @@ class DeltaTables:
         self.spark = spark
         self.home = home
         self._logs: dict[str, DeltaLog] = {}
+        self._completed = set[str]()
 
     def path(self, name: str) -> str:
         """Address of a table's folder."""
@@ -77,13 +82,13 @@ class DeltaTables:
         """The table as it stands now; an empty frame where it has not been made."""
         if self.version(name) < 0:
             return self.spark.createDataFrame([], TABLES[name].ddl)
-        return self.spark.read.format("delta").load(self.path(name))
+        return _as_declared(name, self.spark.read.format("delta").load(self.path(name)))
 
     def read_version(self, name: str, version: int) -> DataFrame:
-        """The table as it stood at a version; an empty frame for version -1."""
-        if version < 0:
+        """The table as it stood at a version; an empty frame for NO_VERSION."""
+        if version == NO_VERSION:
             return self.spark.createDataFrame([], TABLES[name].ddl)
-        return self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+        return _as_declared(name, self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name)))
 
     def read_files(self, name: str, files: list[str]) -> DataFrame:
         """Rows of single data files (relative paths, as a commit names them), partition columns included."""
@@ -95,8 +100,12 @@ class DeltaTables:
         return PinnedTable(self.spark, self.home, name)
 
     def create(self, name: str) -> None:
-        """Make an empty table unless it exists."""
+        """Make an empty table unless it exists; one from before a column was there gets the column.
+
+        Raises StoreError where a column of the table has another type.
+        """
         if self.version(name) >= 0:
+            self._complete(name)
             return
         table = TABLES[name]
         with held_for_home(self.home, f"table-{name}"):
@@ -106,6 +115,18 @@ class DeltaTables:
             for key, entry in {**_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(_filtered_by(table))}.items():
                 builder = builder.property(key, entry)
             builder.partitionedBy(*table.partition_by).execute()
+
+    def _complete(self, name: str) -> None:
+        if name in self._completed:
+            return
+        there = self.spark.read.format("delta").load(self.path(name))
+        _as_declared(name, there)
+        missing = [column for column in TABLES[name].columns if column.name not in there.columns]
+        if missing:
+            added = ", ".join(f"{column.name} {column.type}" for column in missing)
+            with held_for_home(self.home, f"table-{name}"):
+                self.spark.sql(f"ALTER TABLE delta.`{self.path(name)}` ADD COLUMNS ({added})")
+        self._completed.add(name)
 
     def append(
         self, name: str, rows: DataFrame, transaction: Transaction | None = None, note: Mapping[str, Any] | None = None
@@ -229,6 +250,21 @@ def _as_files(
     made: ArrowTables, folder: str, partition: str, bounded: Sequence[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     return write_files(folder, partition, bounded, made(batches))
+
+
+def _as_declared(name: str, rows: DataFrame) -> DataFrame:
+    """The columns that contracts.tables names: others are somebody else's, and one that is not there yet is null."""
+    there = dict(_types(rows.schema))
+    declared = dict(_types(_schema(TABLES[name])))
+    for column, of_type in declared.items():
+        if there.get(column, of_type) != of_type:
+            raise StoreError(
+                f"column {column} is of type {there[column]}, not {of_type}: another program has changed the table",
+                where=name,
+                hint="see `A table that another program has changed` in docs/runbook.md",
+            )
+    absent = {column: F.lit(None).cast(of_type) for column, of_type in declared.items() if column not in there}
+    return rows.withColumns(absent).select(*declared)
 
 
 def _types(schema: StructType) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ def find_java(env: Mapping[str, str] | None = None) -> Java:
 
     Raises PlatformError, one line with what to install or set, when there is none or its version is not 17 or 21.
     """
-    executable = _executable(os.environ if env is None else env)
+    executable = java_executable(env)
     found = _VERSION.search(_answer(executable, "-version"))
     if found is None:
         raise PlatformError(f"{executable} does not tell a Java version", hint=NEEDED)
@@ -57,8 +57,12 @@ def find_spark_java(env: Mapping[str, str] | None = None) -> Java:
     return java
 
 
-def _executable(env: Mapping[str, str]) -> Path:
-    """Return the path of `java`; JAVA_HOME is believed, not skipped, because Spark believes it too."""
+def java_executable(env: Mapping[str, str] | None = None) -> Path:
+    """Return the path of `java`, not run yet; JAVA_HOME is believed, not skipped, because Spark believes it too.
+
+    Raises PlatformError, one line, when there is none.
+    """
+    env = os.environ if env is None else env
     if home := env.get("JAVA_HOME"):
         java = Path(home) / "bin" / "java"
         if not os.access(java, os.X_OK):

@@ -18,6 +18,7 @@ from serverload.contracts.errors import PlatformError
 from serverload.contracts.lines import MEASURES
 from serverload.contracts.setting_types import SECRET_NAMES
 from serverload.store.broker_setup import telling_line
+from serverload.store.class_archive import archive_options
 
 _ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -97,6 +98,7 @@ def _prepare_launch(master: str, driver_memory: str, jars: list[Path]) -> None:
     with as_file(files("serverload.store").joinpath("log4j2.properties")) as logging_file:
         # Spark makes classes as it goes: once Java's room for their machine code is full, a job fails or crawls
         java = f"-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC -XX:ReservedCodeCacheSize=512m"
+        java = f"{java} {archive_options()}".rstrip()
         options = f'--driver-java-options "{java}"'
     listed = f"--jars {','.join(str(jar) for jar in jars)} " if jars else ""
     # said at launch: the launcher fills in local[*] where nobody names a master, and later nothing tells it apart

@@ -7,10 +7,9 @@ from serverload.contracts.tables import TABLES
 from serverload.steps.peaks import hourly_peaks
 from serverload.steps.servers import known_servers
 from serverload.steps.windows import window_sums
+from serverload.store.delta_tables import NO_VERSION
 from serverload.store.home_snapshot import HomeSnapshot
 from serverload.verify.checks import Check, compared
-
-_EMPTY = -1
 
 
 def hours_check(tables: HomeSnapshot) -> Check:
@@ -31,7 +30,7 @@ def servers_check(tables: HomeSnapshot) -> Check:
 
 
 def _servers_compared(tables: HomeSnapshot, seen: int) -> Iterator[Check]:
-    none = tables.read_version("servers", _EMPTY)
+    none = tables.read_version("servers", NO_VERSION)
     for version in sorted({seen, tables.version("load_windows")}):
         expected = known_servers(tables.read_version("load_windows", version), none)
         names = TABLES["servers"].column_names
@@ -42,7 +41,7 @@ def _servers_compared(tables: HomeSnapshot, seen: int) -> Iterator[Check]:
 def _seen_version(tables: HomeSnapshot) -> int:
     """The version of `load_windows` that `hourly_load` has the sums of."""
     noted = tables.newest_note("hourly_load", NOTE)
-    return _EMPTY if noted is None else tables.version_as_of("load_windows", int(noted))
+    return NO_VERSION if noted is None else tables.version_as_of("load_windows", int(noted))
 
 
 def _waiting(tables: HomeSnapshot, seen: int) -> str:

@@ -2,13 +2,15 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PAUSE_SECONDS = 4.0
+DISK_BYTES = 8 << 30
 
 
 def arguments_of(pid: int) -> list[str]:
@@ -71,6 +73,40 @@ def paused(pids: list[int]) -> bool:
             os.kill(pid, signal.SIGCONT)
             return True
     return False
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system of its own, in memory, that can be full for a while."""
+
+    folder: Path
+
+    def fill(self, seconds: float) -> None:
+        """Leave no room beyond what is used, wait, and give it back."""
+        for _ in range(50):
+            room = os.statvfs(self.folder)
+            used = (room.f_blocks - room.f_bfree) * room.f_frsize
+            if self._sized(used):
+                break
+        time.sleep(seconds)
+        assert self._sized(DISK_BYTES)
+
+    def _sized(self, size: int) -> bool:
+        command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@contextmanager
+def mounted(folder: Path) -> Iterator[Disk | None]:
+    """A disk for a folder, while this lasts; None for users who may mount none."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode:
+        yield None
+        return
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from faults import Fault, arguments_of, executors, java_of, killed, paused, processes, workers_of
+from faults import PAUSE_SECONDS, Disk, Fault, arguments_of, executors, java_of, killed, paused, processes, workers_of
 
 NOT_INHERITED = ("SPARK_DRIVER_MEMORY", "PYSPARK_")
 ENDED_SECONDS = 180.0
@@ -114,12 +115,20 @@ class Cluster:
 class System:
     """Broker, producer and stream on a home."""
 
-    def __init__(self, home: Path, files: Sequence[Path], rates: Sequence[str], settings: dict[str, str]) -> None:
-        self.home, self._settings = home, settings
+    def __init__(
+        self,
+        home: Path,
+        disk: Disk | None,
+        logs: Path,
+        files: Sequence[Path],
+        rates: Sequence[str],
+        settings: dict[str, str],
+    ) -> None:
+        self.home, self._disk, self._settings, self._replay_log = home, disk, settings, logs / "replay.out"
         self._port = run(["broker", "start", "--home", str(home), "--port", "0"], settings).split(",")[0].split(":")[-1]
         place = ["--home", str(home)]
-        self.stream = Service(["stream", *place], settings, home / "stream.out")
-        self.replay = Service(["replay", *map(str, files), *place, "--max", *rates], settings, home / "replay.out")
+        self.stream = Service(["stream", *place], settings, logs / "stream.out")
+        self.replay = Service(["replay", *map(str, files), *place, "--max", *rates], settings, self._replay_log)
 
     def faults(self) -> list[Fault]:
         """The kinds of faults that can befall it."""
@@ -130,6 +139,8 @@ class System:
             Fault("kill -9 of the producer", lambda: not self.replay.done and killed([self.replay.pid])),
             Fault("kill -9 of the broker", self._kill_broker),
             Fault("the stream's Java stopped for a while", lambda: paused(java_of(self.stream.pid))),
+            Fault("the broker stopped for a while", lambda: paused(_brokers(self.home))),
+            *([Fault("no room on the disk for a while", partial(self._fill, self._disk))] if self._disk else []),
         ]
 
     def on_cluster(self) -> list[Fault]:
@@ -139,7 +150,7 @@ class System:
         """Let the producer end, stop the stream, and read what is left."""
         deadline = time.monotonic() + 600
         while not self.replay.done:
-            assert time.monotonic() < deadline, (self.home / "replay.out").read_text()[-2000:]
+            assert time.monotonic() < deadline, self._replay_log.read_text()[-2000:]
             time.sleep(0.2)
         self.stream.stop()
         run(["stream", "--home", str(self.home), "--available-now"], self._settings)
@@ -154,8 +165,16 @@ class System:
     def _kill_broker(self) -> bool:
         done = killed(_brokers(self.home))
         time.sleep(1)
-        run(["broker", "start", "--home", str(self.home), "--port", self._port], self._settings)
+        self._start_broker()
         return done
+
+    def _fill(self, disk: Disk) -> bool:
+        disk.fill(PAUSE_SECONDS)
+        self._start_broker()  # it ends when it cannot write
+        return True
+
+    def _start_broker(self) -> None:
+        run(["broker", "start", "--home", str(self.home), "--port", self._port], self._settings)
 
 
 def _brokers(home: Path) -> list[int]:

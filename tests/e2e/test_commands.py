@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from datetime import date
 from pathlib import Path
@@ -49,6 +50,12 @@ def test_a_backfill_killed_between_batches_reads_each_line_once(home: Path, days
     assert one(home, "select count(*) - count(distinct uri) from ingested_files") == 0
     windows = "select sum(sessions)::bigint from load_windows where source = 'history'"
     assert one(home, windows) == one(home, "select sum(accepted)::bigint from ingest_log where source = 'history'")
+
+
+def test_what_spark_says_is_in_the_home(home: Path) -> None:
+    log = (home / "logs" / "spark.log").read_text()
+    assert re.match(r"--- \S+Z \S+ backfill, process \d+\n", log)
+    assert "incubator modules" in log
 
 
 def test_a_stream_stopped_by_sigterm_and_drained_later_loses_nothing(home: Path, days: list[Path]) -> None:

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from serverload.contracts.errors import StoreError
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
+from serverload.store import delta_tables
 from serverload.store.broker import EmbeddedBroker
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
@@ -31,13 +32,14 @@ def settings_for(home: Path, topic: str) -> Settings:
     return load_settings(flags={"home": str(home), "stream": {"topic": topic, "trigger_seconds": 0.1}})
 
 
-def stream_on(spark: SparkSession, settings: Settings) -> Stream:
+def stream_on(tables: DeltaTables, settings: Settings) -> Stream:
     registry = ModelRegistry("", settings.model.name, settings.home)
-    return Stream(DeltaTables(spark, settings.home), settings, registry, Silent())
+    return Stream(tables, settings, registry, Silent())
 
 
 def drained(spark: SparkSession, settings: Settings, kafka: Kafka) -> StreamResult:
-    return stream_on(spark, settings).run(kafka.bootstrap, available_now=True, stop=threading.Event())
+    stream = stream_on(DeltaTables(spark, settings.home), settings)
+    return stream.run(kafka.bootstrap, available_now=True, stop=threading.Event())
 
 
 def send(bootstrap: str, topic: str, *values: bytes | None, partition: int = 0) -> None:
@@ -103,6 +105,56 @@ def test_when_all_messages_of_a_batch_were_deleted_that_is_recorded_too(
     assert asked(settings, "select sum(sessions)::int from load_windows") == [(1,)]
 
 
+class CutTables(DeltaTables):
+    """Real tables, on a machine whose power goes right after a table was written."""
+
+    def __init__(self, spark: SparkSession, home: str, after: str) -> None:
+        super().__init__(spark, home)
+        self._after = after
+
+    def append(self, name, *given, **named) -> None:  # type: ignore[no-untyped-def]
+        super().append(name, *given, **named)
+        self._cut(name)
+
+    def append_arrow(self, name, *given) -> None:  # type: ignore[no-untyped-def]
+        super().append_arrow(name, *given)
+        self._cut(name)
+
+    def _cut(self, name: str) -> None:
+        if name == self._after:
+            raise OSError("the power goes")
+
+
+def test_a_batch_cut_after_each_of_its_writes_ends_as_if_it_had_not_been(
+    spark: SparkSession, kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = kafka.topic(2)
+    send(kafka.bootstrap, topic, line(1), line(2) + b"\n" + line(2, server=2), b"not a session")
+    send(kafka.bootstrap, topic, line(3), b"neither is this", partition=1)
+    whole, cut = (settings_for(tmp_path / name, topic) for name in ("whole", "cut"))
+    drained(spark, whole, kafka)
+
+    def no_commit(*_given: object) -> None:
+        raise OSError("the power goes")
+
+    for after in ("the files of load_windows", "load_windows", "rejects", "ingest_log"):
+        with monkeypatch.context() as patch, pytest.raises(StoreError, match="the power goes"):
+            if after == "the files of load_windows":
+                patch.setattr(delta_tables, "commit_files", no_commit)
+            stream = stream_on(CutTables(spark, cut.home, after), cut)
+            stream.run(kafka.bootstrap, available_now=True, stop=threading.Event())
+    assert drained(spark, cut, kafka).counts.read == 6
+
+    for query in (
+        "select * from load_windows order by all",
+        "select * exclude rejected_at from rejects order by all",
+        "select * exclude (checkpoint_id, batch_time, committed_at, from_offsets, until_offsets) from ingest_log",
+        "select * from hourly_load order by all",
+        "select * from servers order by all",
+    ):
+        assert asked(cut, query) == asked(whole, query), query
+
+
 def test_a_topic_made_anew_is_refused_in_one_line(spark: SparkSession, kafka: Kafka, tmp_path: Path) -> None:
     topic = kafka.topic(1)
     settings = settings_for(tmp_path, topic)
@@ -165,7 +217,7 @@ def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_a
         kafka = Kafka(broker.start(tmp_path, port=0).bootstrap, "embedded")
         topic = kafka.topic(1)
         settings, stop = settings_for(tmp_path, topic), threading.Event()
-        stream, ended = stream_on(spark, settings), list[StreamResult]()
+        stream, ended = stream_on(DeltaTables(spark, settings.home), settings), list[StreamResult]()
         running = threading.Thread(
             target=lambda: ended.append(stream.run(kafka.bootstrap, available_now=False, stop=stop))
         )

@@ -187,6 +187,18 @@ def test_hours_that_a_job_without_a_champion_saw_close_are_issued_and_matured_la
     assert rows_of_all(tables.home) == rows_of_all(closed[0].home)
 
 
+def test_one_server_with_a_clock_days_ahead_closes_nothing(
+    spark: SparkSession, closed: tuple[DeltaTables, Advanced], model: Model, tmp_path: Path
+) -> None:
+    tables, before = copied(spark, closed[0], tmp_path), closed[1]
+    add_windows(tables, [(SERVERS[0], NOW + 3 + 72, 900.0)])
+    done = advance(tables, model)
+    assert (done.watermark, done.closed_hour, done.issued) == (before.watermark, before.closed_hour, ())
+    assert table_rows(tables.home, "forecasts") == table_rows(closed[0].home, "forecasts")
+    (row,) = counted(tables.home, f"select max(hour) as hour from hourly_load where server_ip = '{SERVERS[0]}'")
+    assert row == {"hour": hour_start(NOW + 75)}
+
+
 def test_a_champion_for_one_horizon_issues_that_alone(spark: SparkSession, model: Model, tmp_path: Path) -> None:
     tables = DeltaTables(spark, str(tmp_path))
     add_hours(tables, FIRST, FIRST + 50)

@@ -241,11 +241,10 @@ def hours(tables: DeltaTables) -> list[dict[str, object]]:
     return run_sql(tables.home, "select * from hourly_load order by server_ip, hour").to_pylist()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_any_order_of_batches_upkeep_and_power_cuts_keeps_sums_and_hours(
-    spark: SparkSession, tables: DeltaTables, seed: int
+    spark: SparkSession, tables: DeltaTables
 ) -> None:
-    draw = random.Random(seed)
+    draw = random.Random(1)
     batches: list[list[Sum]] = []
     for step in range(8):
         what = draw.choice(["batch", "batch", "again", "compact", "cut", "cut"]) if batches else "batch"
@@ -263,7 +262,7 @@ def test_any_order_of_batches_upkeep_and_power_cuts_keeps_sums_and_hours(
             with pytest.raises(PowerCut):
                 while True:
                     compacted(cut, closed_days=step // 2)
-        assert stored_micros(tables) == micros_of(batches), (seed, step, what)
+        assert stored_micros(tables) == micros_of(batches), (step, what)
     advanced(tables)
     before, written = hours(tables), versions(tables, "hourly_load", "servers")
     compacted_versions = [done.after.rows for done in compacted(tables, closed_days=9)]
