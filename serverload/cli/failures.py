@@ -12,6 +12,8 @@ from serverload.contracts.errors import ServerloadError
 _FROM_SPARK = ("pyspark.", "py4j.")
 _RAISED_IN_A_WORKER = re.compile(rf"^{re.escape(ServerloadError.__module__)}\.\w+: (.+)$", re.MULTILINE)
 """Our own error, as the stack trace of a Python worker ends in it."""
+_CUT_SHORT = re.compile(r"An error occurred while calling \S+")
+"""What py4j says, and no more, where Java ended before it could answer."""
 _NO_ROOM = "No space left on device"
 _LONGEST = 400
 _SEE_STACK = "see the stack trace with --debug"
@@ -50,6 +52,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _is_java_gone(error: BaseException) -> bool:
     if type(error).__name__ == "Py4JNetworkError":
+        return True
+    if type(error).__name__ == "Py4JError" and _CUT_SHORT.fullmatch(str(error).strip()):
         return True
     modules = (frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__))
     return isinstance(error, ConnectionError) and any(module.startswith("py4j.") for module in modules)

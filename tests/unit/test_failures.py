@@ -52,6 +52,11 @@ def test_when_java_is_gone_the_line_says_so() -> None:
     assert line_of(refused.value).startswith("Spark's Java process has ended; start again, nothing is lost")
 
 
+def test_when_java_goes_in_the_middle_of_an_answer_the_line_says_so_too() -> None:
+    cut = Py4JError("An error occurred while calling o2207.getResult")
+    assert line_of(cut).startswith("Spark's Java process has ended; start again, nothing is lost")
+
+
 def test_an_error_of_ours_that_spark_caused_names_the_log(log: Path) -> None:
     error = StoreError("cannot be written")
     error.__cause__ = AnalysisException("no such column\n;\n'Project")
