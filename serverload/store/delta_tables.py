@@ -181,7 +181,8 @@ class DeltaTables:
         with self._replacing(name), self._configured({_NOTE: json.dumps(note)}):
             target = DeltaTable.forPath(self.spark, self.path(name)).alias("old")
             merge = target.merge(self._checked(name, rows).alias("new"), condition)
-            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+            ours = {column: f"new.{column}" for column in TABLES[name].column_names}
+            merge.whenMatchedUpdate(set=ours).whenNotMatchedInsert(values=ours).execute()
 
     def vacuum(self, name: str, retain_hours: int) -> None:
         """Delete the files that no version of the last hours (at least 168) needs, and what killed tasks left.

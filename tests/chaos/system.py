@@ -153,7 +153,8 @@ class System:
             assert time.monotonic() < deadline, self._replay_log.read_text()[-2000:]
             time.sleep(0.2)
         self.stream.stop()
-        run(["stream", "--home", str(self.home), "--available-now"], self._settings)
+        backlog = {**self._settings, "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": "100000"}
+        run(["stream", "--home", str(self.home), "--available-now"], backlog)
 
     def close(self) -> None:
         for service in (self.replay, self.stream):

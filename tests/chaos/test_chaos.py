@@ -34,7 +34,7 @@ from serverload.store.table_reader import run_sql
 LONG = os.environ.get("SERVERLOAD_CHAOS") == "long"
 SEED = int(os.environ.get("SERVERLOAD_CHAOS_SEED", "1"))
 FAULTS = int(os.environ.get("SERVERLOAD_CHAOS_FAULTS", "50" if LONG else "3"))
-SERVERS, SESSIONS_PER_HOUR = (40, 360.0) if LONG else (4, 60.0)
+SERVERS, SESSIONS_PER_HOUR = (40, 400.0) if LONG else (4, 60.0)
 HISTORY_DAYS, LIVE_DAYS = 7, 3 if LONG else 1
 MODEL = {"trees": 5, "depth": 4, "test_days": 2, "training_horizons": "1,48"}
 RATES = FaultRates(late=0.05, shuffle=0.3, duplicates=0.01, corrupt=0.01, seed=SEED)
@@ -136,7 +136,7 @@ def process_settings(lines: int, master: str) -> dict[str, str]:
     settings |= {
         "SERVERLOAD_STREAM__TRIGGER_SECONDS": "0.2",
         "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",
-        "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": str(max(300, lines // (4 * FAULTS))),
+        "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": str(max(300, lines // (2 * FAULTS))),
     }
     if not LONG:  # a few hundred rows a query: compiled code for it costs more than it saves
         settings["SERVERLOAD_SPARK__SETTINGS"] = (
