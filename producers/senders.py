@@ -153,10 +153,11 @@ class ConfluentSender:
         self._destination = destination_of(bootstrap, topic, self._client)
         self._next_offsets = end_offsets(bootstrap, topic, self._client)
         self._failure: str | None = None
-        # a fatal error ends the callback in a SystemError that has the error as its cause
-        self._fatal = (KafkaException, SystemError)
+        self._raised = (KafkaException, SystemError)
         times = {"delivery.timeout.ms": int(delivery_seconds * 1000)}
-        place = {"bootstrap.servers": bootstrap, "compression.type": compression or "none"}
+        place: dict[str, Any] = {"bootstrap.servers": bootstrap, "compression.type": compression or "none"}
+        # told to a callback: left to itself, a fatal error may end `flush` with no word of what it was
+        place["error_cb"] = self._broken
         self._producer = Producer({**_LIBRDKAFKA, **place, **times, **(librdkafka or {})}, logger=_quiet_logger())
 
     @property
@@ -184,8 +185,12 @@ class ConfluentSender:
         """Wait until all has arrived; see Sender."""
         try:
             left = self._producer.flush(self._seconds + 10)
-        except self._fatal as error:
-            raise broker_error(self._bootstrap, error.__cause__ or error, self._destination.topic) from error
+            if self._failure:
+                self._producer.poll(1)  # why it broke may be told after what broke by it
+        except self._raised as error:
+            left = 0
+            if not self._failure:
+                raise broker_error(self._bootstrap, error.__cause__ or error, self._destination.topic) from error
         if self._failure or left:
             what = self._failure or f"{left} messages without an answer"
             refused = refusal(self._bootstrap, what, self._destination.topic)
@@ -200,6 +205,10 @@ class ConfluentSender:
         """Drop what was not flushed."""
         self._producer.purge()
         self._producer.flush(1)
+
+    def _broken(self, error: Any) -> None:
+        if error.fatal():
+            self._failure = str(error.str())
 
     def _arrived(self, error: Any, message: Any) -> None:
         if error is not None:

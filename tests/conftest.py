@@ -1,4 +1,4 @@
-"""What all tests share: two processes, of which one has the Spark session, and an end to all that they start."""
+"""What all tests share: two processes, each with a Spark session, and an end to all that they start."""
 
 import os
 import subprocess
@@ -15,10 +15,11 @@ from xdist.scheduler import LoadFileScheduling
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-SPARK_TESTS = (
-    *("tests/scenarios/", "tests/parity/", "tests/model/", "tests/steps/", "tests/chaos/"),
-    *("tests/live/test_stream", "tests/live/test_sec", "tests/cli/test_task_progress.py"),
-)
+SESSIONS = {
+    "batch": ("tests/scenarios/", "tests/parity/", "tests/steps/", "tests/cli/test_task_progress.py"),
+    "live": ("tests/chaos/", "tests/live/test_stream", "tests/live/test_sec", "tests/model/"),
+}
+"""Beginnings of the tests that need Spark, by the session that they share."""
 # tests live too short for Java's second compiler
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
@@ -33,20 +34,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-class OneSession(LoadFileScheduling):
-    """File by file, but what needs Spark goes to one process as a whole: a second session would be cold as well."""
+def session_of(nodeid: str) -> str | None:
+    return next((name for name, begins in SESSIONS.items() if nodeid.startswith(begins)), None)
+
+
+class TwoSessions(LoadFileScheduling):
+    """File by file, but what shares a Spark session goes to one process as a whole: each further one starts cold."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "spark" if nodeid.startswith(SPARK_TESTS) else super()._split_scope(nodeid)
+        return session_of(nodeid) or super()._split_scope(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneSession:
-    return OneSession(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoSessions:
+    return TwoSessions(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the short files for the end, so that both processes end together."""
-    items.sort(key=lambda item: (not item.nodeid.startswith(SPARK_TESTS), item.path.parent.name == "unit"))
+    items.sort(key=lambda item: (session_of(item.nodeid) is None, item.path.parent.name == "unit"))
 
 
 @pytest.fixture(scope="session", autouse=True)
