@@ -20,6 +20,7 @@ from serverload.contracts.errors import BrokerError, PlatformError
 from serverload.store.kafka_access import refusal
 
 DELIVERY_SECONDS = 60
+_FATAL_SECONDS, _POLL_SECONDS = 5.0, 0.25
 
 _KAFKA_PYTHON = {
     "acks": "all",
@@ -146,13 +147,14 @@ class ConfluentSender:
         delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
         try:
-            from confluent_kafka import KafkaException, Producer
+            from confluent_kafka import KafkaError, KafkaException, Producer
         except ImportError as error:
             raise PlatformError("confluent-kafka is not installed", hint="pip install 'serverload[fast]'") from error
         self._bootstrap, self._client, self._seconds = bootstrap, dict(client or {}), delivery_seconds
         self._destination = destination_of(bootstrap, topic, self._client)
         self._next_offsets = end_offsets(bootstrap, topic, self._client)
         self._failure: str | None = None
+        self._thrown_away, self._thrown_away_codes = False, (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
         self._raised = (KafkaException, SystemError)
         times = {"delivery.timeout.ms": int(delivery_seconds * 1000)}
         place: dict[str, Any] = {"bootstrap.servers": bootstrap, "compression.type": compression or "none"}
@@ -185,12 +187,9 @@ class ConfluentSender:
         """Wait until all has arrived; see Sender."""
         try:
             left = self._producer.flush(self._seconds + 10)
-            if self._failure:
-                self._producer.poll(1)  # why it broke may be told after what broke by it
-        except self._raised as error:
-            left = 0
-            if not self._failure:
-                raise broker_error(self._bootstrap, error.__cause__ or error, self._destination.topic) from error
+            self._hear_why()
+        except self._raised as error:  # a fatal error: the messages that it broke say no more than that they are lost
+            raise broker_error(self._bootstrap, error.__cause__ or error, self._destination.topic) from error
         if self._failure or left:
             what = self._failure or f"{left} messages without an answer"
             refused = refusal(self._bootstrap, what, self._destination.topic)
@@ -206,13 +205,20 @@ class ConfluentSender:
         self._producer.purge()
         self._producer.flush(1)
 
+    def _hear_why(self) -> None:
+        """Messages that librdkafka has thrown away are told before the fatal error that broke them: wait for it."""
+        waits = iter(range(int(_FATAL_SECONDS / _POLL_SECONDS)))
+        while self._thrown_away and next(waits, None) is not None:
+            self._producer.poll(_POLL_SECONDS)
+
     def _broken(self, error: Any) -> None:
         if error.fatal():
-            self._failure = str(error.str())
+            self._failure, self._thrown_away = str(error.str()), False
 
     def _arrived(self, error: Any, message: Any) -> None:
         if error is not None:
             self._failure = self._failure or f"does not take messages: {error.str()}"
+            self._thrown_away = self._thrown_away or error.code() in self._thrown_away_codes
         else:
             partition = message.partition()
             self._next_offsets[partition] = max(self._next_offsets[partition], message.offset() + 1)
