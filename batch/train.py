@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
+from batch.fitting import FittedModel, fitted_model
 from batch.pictures import confusion_picture, importances_picture
 from batch.train_data import TrainingData, training_data
 from serverload.contracts.classes import CLASSES
@@ -27,9 +27,10 @@ from serverload.model.evaluation import (
     scores,
 )
 from serverload.model.forecasting import PROBABILITIES, scored_rows
-from serverload.model.pipeline import forest_pipeline, input_importances
+from serverload.model.pipeline import input_importances
+from serverload.steps.servers import server_groups
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from serverload.store.model_registry import DECISION_TAG, ModelRegistry, RegisteredModel
 from serverload.store.runs import JobRun, job_run
 
 FOREST = "forest"
@@ -92,34 +93,28 @@ def train(tables: DeltaTables, settings: Settings, registry: ModelRegistry, prog
             raise InputError("there are no features", where=tables.home, hint="run `serverload backfill` first")
         data = training_data(tables.read("features"), settings.model)
         run.note_data(rows=data.rows, first=data.first_target, last=data.test_end)
-        model, fitted_rows, seconds = _fitted(data, settings, progress)
-        comparisons = _compared(tables, data, model, settings, progress)
+        fitted = fitted_model(
+            data.all_rows,
+            server_groups(tables.read("servers")),
+            settings.model,
+            first=data.first_target,
+            end=data.test_start,
+            progress=progress,
+        )
+        comparisons = _compared(tables, data, fitted, settings, progress)
         progress.step("register the model")
-        facts = _facts(tables, data, settings)
+        facts = _facts(tables, data, fitted, settings)
         run.note_facts(facts)
-        _note_results(run, model, comparisons, {"fit_seconds": seconds, "fitted_rows": fitted_rows})
-        registered = registry.register(model, run.run_id, facts)
+        _note_results(run, fitted.pipeline, comparisons, {"fit_seconds": fitted.seconds, "fitted_rows": fitted.rows})
+        registered = registry.register(fitted.pipeline, run.run_id, facts)
     return TrainResult(
-        registered, run.run_id, data.rows, fitted_rows, data.servers,
-        data.first_target, data.test_start, data.test_end, seconds, comparisons,
+        registered, run.run_id, data.rows, fitted.rows, data.servers,
+        data.first_target, data.test_start, data.test_end, fitted.seconds, comparisons,
     )  # fmt: skip
 
 
-def _fitted(data: TrainingData, settings: Settings, progress: Progress) -> tuple[PipelineModel, int, float]:
-    """The pipeline fitted on the sampled training rows, how many they were, and the seconds it took."""
-    chosen = settings.model
-    progress.step(f"fit {chosen.trees} trees on {min(data.rows, chosen.max_training_rows):,} rows")
-    started = time.monotonic()
-    sampled = data.sampled.persist()
-    try:
-        pipeline = forest_pipeline(chosen.feature_set, trees=chosen.trees, depth=chosen.depth, seed=chosen.seed)
-        return pipeline.fit(sampled), sampled.count(), time.monotonic() - started
-    finally:
-        sampled.unpersist()
-
-
 def _compared(
-    tables: DeltaTables, data: TrainingData, model: PipelineModel, settings: Settings, progress: Progress
+    tables: DeltaTables, data: TrainingData, fitted: FittedModel, settings: Settings, progress: Progress
 ) -> tuple[Comparison, ...]:
     """The forest and every baseline on the test days, by horizon."""
     progress.step("test on the days kept out")
@@ -127,7 +122,7 @@ def _compared(
     in_test = sf.col("month") >= f"{data.test_start:%Y-%m}"
     test = _with_idle(data.test, tables.read("hourly_load").where(in_test)).persist()
     try:
-        forest = scored_rows(test, model).withColumn("model", sf.lit(FOREST))
+        forest = scored_rows(test, fitted.pipeline, fitted.decision).withColumn("model", sf.lit(FOREST))
         columns = [*_SCORED, "model", "workload_class", *PROBABILITIES]
         cells = score_cells(forest.select(*columns).unionByName(baselines.forecasts(test).select(*columns)))
     finally:
@@ -160,7 +155,7 @@ def _parameters(settings: Settings) -> dict[str, object]:
     return {**settings.model.model_dump(exclude={"name", "tracking_uri"}), **settings.classes.model_dump()}
 
 
-def _facts(tables: DeltaTables, data: TrainingData, settings: Settings) -> dict[str, str]:
+def _facts(tables: DeltaTables, data: TrainingData, fitted: FittedModel, settings: Settings) -> dict[str, str]:
     """What must be known of a model version wherever it is used, as texts."""
     versions = {f"{name}_version": str(tables.version(name)) for name in _READ_TABLES}
     return {
@@ -172,6 +167,8 @@ def _facts(tables: DeltaTables, data: TrainingData, settings: Settings) -> dict[
         "test_start": f"{data.test_start:%Y-%m-%dT%H:%MZ}",
         "test_end": f"{data.test_end:%Y-%m-%dT%H:%MZ}",
         "servers": str(data.servers),
+        "calendar_position": "on" if fitted.calendar_position else "off",
+        DECISION_TAG: fitted.decision.text(),
         **versions,
     }
 

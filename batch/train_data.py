@@ -23,14 +23,13 @@ _LEAST_ROWS = 100
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The rows to fit on, all of them and those sampled for the forest, and the rows to test on.
+    """The rows to fit on and the rows to test on.
 
-    Every target of `all_rows` and `sampled` is before `test_start`; the targets of `test` are from it on and before
-    `test_end`. `rows` and `servers` count `all_rows`.
+    Every target of `all_rows` is before `test_start`; the targets of `test` are from it on and before `test_end`.
+    `rows` and `servers` count `all_rows`.
     """
 
     all_rows: DataFrame
-    sampled: DataFrame
     test: DataFrame
     first_target: datetime
     test_start: datetime
@@ -41,7 +40,7 @@ class TrainingData:
 
 
 def training_data(features: DataFrame, settings: ModelSettings) -> TrainingData:
-    """Cut `features` into training and the newest whole `test_days`; a longer training is sampled by hash.
+    """Cut `features` into training and the newest whole `test_days`.
 
     Rows after the last whole day are left out. Raises InputError, one line, when too little is left to train on.
     """
@@ -62,7 +61,6 @@ def training_data(features: DataFrame, settings: ModelSettings) -> TrainingData:
         raise InputError(what, where="features", hint="backfill what is missing there, or change [model] test_days")
     return TrainingData(
         all_rows=all_rows,
-        sampled=_sampled(all_rows, seen["rows"], len(horizons), settings),
         test=test,
         first_target=from_micros(seen["first_micros"]),
         test_start=test_start,
@@ -98,14 +96,16 @@ def _refuse_too_little(seen: Row, test_days: int) -> None:
     raise InputError(what, where="features", hint="give more history, or fewer [model] test_days")
 
 
-def _sampled(rows: DataFrame, count: int, horizons: int, settings: ModelSettings) -> DataFrame:
+def sampled(rows: DataFrame, settings: ModelSettings) -> DataFrame:
     """The rows for the forest, in an order that their content alone decides: a fit can be repeated.
 
-    A row is in the sample by its own key and the seed, whatever else is there. One row per target on average:
-    the horizons of a target share its label and most inputs, and all of them made the forest slower and worse.
+    A row is in the sample by its own key and the seed, whatever else is there. One row per target on average, and
+    `max_training_rows` at most: the horizons of a target share its label and most inputs, and all of them made the
+    forest slower and worse.
     """
-    wanted = min(max(count * _ROWS_PER_TARGET / horizons, _LEAST_ROWS), settings.max_training_rows)
-    share = round(_PARTS_OF_SHARE * min(1.0, wanted / count))
+    count, horizons = rows.agg(sf.count("*"), sf.count_distinct("horizon_hours")).collect()[0]
+    wanted = min(max(count * _ROWS_PER_TARGET / max(1, horizons), _LEAST_ROWS), settings.max_training_rows)
+    share = round(_PARTS_OF_SHARE * min(1.0, wanted / max(1, count)))
     drawn = sf.pmod(sf.xxhash64(*_KEY, sf.lit(settings.seed)), sf.lit(_PARTS_OF_SHARE)) < share
     tasks = 4 * (1 + int(wanted) // (4 * _ROWS_PER_TASK))
     return rows.where(drawn).repartition(tasks, *_KEY).sortWithinPartitions(*_KEY)

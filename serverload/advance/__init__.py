@@ -46,9 +46,7 @@ class Advance:
     def __init__(self, tables: DeltaTables, settings: Settings) -> None:
         self._tables = tables
         self._settings = settings
-        self._rules = IssueRules(
-            settings.forecast.horizons, settings.forecast.catch_up_hours, settings.time.retire_after_hours
-        )
+        self._rules = IssueRules.of(settings)
         self._looked_at = -1
 
     def run(

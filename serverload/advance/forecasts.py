@@ -11,9 +11,12 @@ from pyspark.sql import functions as F
 
 from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import hour_start
+from serverload.contracts.settings import Settings
+from serverload.model.decision import Decision
 from serverload.model.forecasting import forecast_rows
 from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
 from serverload.steps.features import lookback_hours
+from serverload.steps.servers import server_groups
 from serverload.store.delta_tables import DeltaTables
 
 ISSUED_NOTE = "issued_hour"
@@ -29,6 +32,10 @@ class ScoringModel(Protocol):
     version: str
 
     @property
+    def decision(self) -> Decision:
+        """What becomes of its probabilities."""
+
+    @property
     def only_horizons(self) -> tuple[int, ...] | None:
         """The horizons (h) that alone it can forecast; None for any."""
 
@@ -38,11 +45,30 @@ class ScoringModel(Protocol):
 
 @dataclass(frozen=True)
 class IssueRules:
-    """How forecasts are issued: horizons (h), how many closed hours are caught up, when a server retires (h)."""
+    """How forecasts are issued: horizons (h), how many closed hours are caught up, when a server retires (h).
+
+    A server of which fewer than `min_known_hours` of the last 168 are known gets no forecast of the model's; classes
+    end at `low_max` and `medium_max`.
+    """
 
     horizons: tuple[int, ...]
     catch_up_hours: int
     retire_after_hours: int
+    min_known_hours: int
+    low_max: float
+    medium_max: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "IssueRules":
+        """The rules that the settings make."""
+        return cls(
+            settings.forecast.horizons,
+            settings.forecast.catch_up_hours,
+            settings.time.retire_after_hours,
+            settings.forecast.min_known_hours,
+            settings.classes.low_max,
+            settings.classes.medium_max,
+        )
 
 
 def due_origins(issued: int | None, closed: int, catch_up_hours: int) -> list[int]:
@@ -74,6 +100,7 @@ def revise_forecasts(tables: DeltaTables, model: ScoringModel, origin: int, rule
     issued = _newest_revisions(tables, origin)
     changed = scored.join(issued, ["server_ip", "horizon_hours"], "left").where(
         F.col("issued_revision").isNull()
+        | (F.col("basis") != F.coalesce("issued_basis", F.lit("model")))
         | F.expr(f"abs(probability_low - issued_low) > {SAME_PROBABILITY}")
         | F.expr(f"abs(probability_high - issued_high) > {SAME_PROBABILITY}")
         | F.expr(f"abs(probability_medium - issued_medium) > {SAME_PROBABILITY}")
@@ -115,14 +142,18 @@ def scored_forecasts(
         origins=origins,
         horizons=horizons,
         retire_after_hours=rules.retire_after_hours,
+        low_max=rules.low_max,
+        medium_max=rules.medium_max,
     )
     return forecast_rows(
-        features,
+        features.join(F.broadcast(server_groups(servers)), "server_ip", "left"),
         model.pipeline(),
+        model.decision,
         model_name=model.name,
         model_version=model.version,
         revision=0,
         issued_at=datetime.now(UTC),
+        min_known_hours=rules.min_known_hours,
     )
 
 
@@ -133,7 +164,8 @@ def _issued(tables: DeltaTables, origin: int) -> DataFrame:
 
 
 def _newest_revisions(tables: DeltaTables, origin: int) -> DataFrame:
-    newest = F.max_by(F.struct("probability_low", "probability_medium", "probability_high"), F.col("revision"))
+    of_revision = F.struct("basis", "probability_low", "probability_medium", "probability_high")
+    newest = F.max_by(of_revision, F.col("revision"))
     return (
         _issued(tables, origin)
         .groupBy("server_ip", "horizon_hours")
@@ -142,6 +174,7 @@ def _newest_revisions(tables: DeltaTables, origin: int) -> DataFrame:
             "server_ip",
             "horizon_hours",
             "issued_revision",
+            F.col("issued.basis").alias("issued_basis"),
             *(F.col(f"issued.probability_{name}").alias(f"issued_{name}") for name in ("low", "medium", "high")),
         )
     )

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from serverload.advance.changes import Changes
 from serverload.advance.forecasts import HOURLY_NOTE
 from serverload.contracts.instants import hour_number, hour_start
+from serverload.model.evaluation import ranked_probability_score
 from serverload.steps.feature_frames import actual_hours, fleet_hours, workload_class_column
 from serverload.store.delta_tables import DeltaTables
 
@@ -75,6 +76,8 @@ def matured_rows(
             "actual_peak_load": F.col("peak_load"),
             "correct": F.col("workload_class") == F.col("actual_class"),
             "probability_of_actual": probability,
+            "rps": F.when(probability.isNotNull(), ranked_probability_score("actual_class")),
+            "covered": F.array_contains(F.split("prediction_set", ","), F.col("actual_class")),
         }
     )
 

@@ -96,6 +96,9 @@ _MISSING = tuple(
 )
 
 CALENDAR_FEATURES: tuple[str, ...] = tuple(column.name for column in _CALENDAR)
+CALENDAR_POSITION: tuple[str, ...] = ("year", "month", "iso_week", "day_of_month", "trend_days")
+"""Where in the calendar a target lies: a history that has not seen the year around can tell nothing by it."""
+
 FEATURES: tuple[FeatureColumn, ...] = (
     FeatureColumn("horizon_hours", "INT", "hours from the origin to the target"),
     *_CALENDAR,

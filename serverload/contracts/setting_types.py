@@ -4,8 +4,10 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_settings import NoDecode
+
+from serverload.contracts.classes import CLASSES
 
 SECRET_NAMES = "(?i)secret|password|token|(access|account)[.]?key|keystore[.]key|sasl.jaas.config|connection.?string"
 """Regular expression of names, as Spark's settings and options have them, whose values are never shown."""
@@ -55,6 +57,16 @@ def _names(raw: object) -> object:
     return frozenset(name.strip() for name in raw.split(",") if name.strip()) if isinstance(raw, str) else raw
 
 
+def _checked_cost(cost: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    size = len(CLASSES)
+    if len(cost) != size or any(len(row) != size for row in cost):
+        raise ValueError(f"expected {size} rows of {size} numbers, what came by what is said")
+    if any(row[came] != 0 or min(row) < 0 or sorted(row)[1] <= 0 for came, row in enumerate(cost)):
+        raise ValueError("expected 0 where what is said came, and more than 0 elsewhere")
+    return cost
+
+
+CostMatrix = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_checked_cost)]
 UtcTime = Annotated[datetime | None, BeforeValidator(_time_or_none)]
 Horizons = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_horizons)]
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_names)]

@@ -22,7 +22,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSource
 from serverload.contracts.errors import SettingsError
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
-from serverload.contracts.setting_types import Horizons, Names, Pattern, Section, UtcTime
+from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
 
 DEFAULT_PROFILE = "local"
 
@@ -71,6 +71,7 @@ class ForecastSettings(Section):
 
     horizons: Horizons
     catch_up_hours: int = Field(ge=1)
+    min_known_hours: int = Field(ge=0, le=168)
 
 
 class ModelSettings(Section):
@@ -83,6 +84,12 @@ class ModelSettings(Section):
     test_days: int = Field(ge=1)
     trees: int = Field(ge=1)
     depth: int = Field(ge=1, le=30)
+    min_rows_per_leaf: int = Field(ge=1)
+    calendar_position: Literal["auto", "on", "off"]
+    calibration_days: int = Field(ge=1)
+    calibration: Literal["auto", "none"]
+    cost: CostMatrix
+    coverage: float = Field(ge=0.5, lt=1)
     seed: int
     max_training_rows: int = Field(ge=1000)
 

@@ -201,13 +201,19 @@ TABLES: dict[str, Table] = {
             (
                 _SERVER,
                 *_TARGET,
-                Column("workload_class", "STRING", "low, medium or high"),
+                Column(
+                    "workload_class", "STRING", "low, medium or high: the least expected cost; null where basis is none"
+                ),
                 Column("probability_low", "DOUBLE", "probability of low"),
                 Column("probability_medium", "DOUBLE", "probability of medium"),
                 Column("probability_high", "DOUBLE", "probability of high"),
                 *_MODEL,
                 Column("revision", "INT", "0, and one more each time late data changed it"),
                 Column("issued_at", "TIMESTAMP", "when it was written"),
+                Column("basis", "STRING", "model; climatology or none where too little is known of the server"),
+                Column(
+                    "prediction_set", "STRING", "classes, joined by commas, one of which comes with the stated coverage"
+                ),
                 Column("target_date", "DATE", "UTC day of the target hour"),
             ),
             ("server_ip", "issued_hour", "horizon_hours", "revision"),
@@ -226,6 +232,8 @@ TABLES: dict[str, Table] = {
                 Column("actual_peak_load", "DOUBLE", "the peak load that came; 0 for an idle hour"),
                 Column("correct", "BOOLEAN", "forecast and actual class are equal"),
                 Column("probability_of_actual", "DOUBLE", "probability that the forecast gave the actual class"),
+                Column("rps", "DOUBLE", "ranked probability score of the forecast, 0 to 1, the lower the better"),
+                Column("covered", "BOOLEAN", "the actual class is in the prediction set; null without one"),
                 Column("outcome_revision", "INT", "0, and one more each time late data changed the class"),
                 Column("matured_at", "TIMESTAMP", "when it was written"),
                 Column("target_date", "DATE", "UTC day of the target hour"),

@@ -80,7 +80,11 @@ def score_cells(forecasts: DataFrame) -> ScoreCells:
         "idle",
         _position("label").alias("label"),
         _position("workload_class").alias("said"),
-    ).agg(sf.count("*").alias("rows"), sf.sum(_log_loss()).alias("log_loss"), sf.sum(_rps()).alias("rps"))
+    ).agg(
+        sf.count("*").alias("rows"),
+        sf.sum(_log_loss()).alias("log_loss"),
+        sf.sum(ranked_probability_score("label")).alias("rps"),
+    )
     cells = grouped.toArrow()
     return ScoreCells(
         **{
@@ -161,8 +165,8 @@ def _log_loss() -> Column:
     return -sf.log(sf.greatest(came, sf.lit(SMALLEST_PROBABILITY)))
 
 
-def _rps() -> Column:
-    """Ranked probability score: squared distance of the cumulated probabilities, over the number of class borders."""
+def ranked_probability_score(label: str) -> Column:
+    """Squared distance of the cumulated probabilities from what came, over the number of class borders: 0 to 1."""
     low, medium = (sf.col(name) for name in PROBABILITIES[:2])
-    below = [(sf.col("label") == CLASSES[0]).cast("double"), (sf.col("label") != CLASSES[2]).cast("double")]
+    below = [(sf.col(label) == CLASSES[0]).cast("double"), (sf.col(label) != CLASSES[2]).cast("double")]
     return (sf.pow(low - below[0], 2) + sf.pow(low + medium - below[1], 2)) / 2

@@ -1,5 +1,6 @@
 """Forecasts: features scored by a fitted pipeline, laid out as rows of `forecasts`."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from py4j.protocol import Py4JError
@@ -13,29 +14,50 @@ from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import ModelError
 from serverload.contracts.feature_columns import FEATURES
 from serverload.contracts.tables import TABLES
+from serverload.model.calibration import Arithmetic, Calibration
+from serverload.model.decision import Cost, Decision
 from serverload.model.pipeline import PROBABILITY
+from serverload.model.prediction_sets import Thresholds
+from serverload.steps.feature_frames import CLIMATOLOGY
 
 PROBABILITIES: tuple[str, ...] = tuple(f"probability_{name}" for name in CLASSES)
 """The probability columns, in the order of CLASSES."""
 
+COLUMN_ARITHMETIC = Arithmetic(
+    sf.exp,
+    sf.log,
+    lambda one, other: sf.greatest(sf.lit(one), sf.lit(other)),
+    lambda one, other: sf.least(sf.lit(one), sf.lit(other)),
+)
 _UNREAD = "unread_label"
 _A_VALUE = {"INT": 1, "BOOLEAN": False, "DOUBLE": 0.0}
 _ROUNDING = 1e-6
 
 
-def scored_rows(features: DataFrame, model: PipelineModel) -> DataFrame:
+def scored_rows(features: DataFrame, model: PipelineModel, decision: Decision | None = None) -> DataFrame:
     """The rows of `features` with `workload_class` and a probability per class beside them.
 
-    A label passes through unread, null or not: the pipeline looks at a column of that name only to be fitted.
+    Probabilities are calibrated and the class has the least expected cost, as `decision` says; without one they are
+    the forest's, and the class is the most probable. A label passes through unread, null or not: the pipeline looks at
+    a column of that name only to be fitted.
     """
+    decision = decision or Decision()
     scored = model.transform(features.withColumnRenamed("label", _UNREAD)).withColumnRenamed(_UNREAD, "label")
     listed = scored.withColumn("scores", vector_to_array(sf.col(PROBABILITY)))
-    probabilities = [sf.col("scores")[index] for index in range(len(CLASSES))]
-    return listed.select(
-        *features.columns,
-        most_probable_class(*probabilities).alias("workload_class"),
-        *(score.alias(name) for score, name in zip(probabilities, PROBABILITIES, strict=True)),
+    raw = [sf.col("scores")[index].alias(name) for index, name in enumerate(PROBABILITIES)]
+    told = calibrated(listed.select(*features.columns, *raw), decision.calibration)
+    probabilities = [sf.col(name) for name in PROBABILITIES]
+    return told.select(
+        *features.columns, cheapest_class(decision.cost, *probabilities).alias("workload_class"), *PROBABILITIES
     )
+
+
+def calibrated(rows: DataFrame, calibration: Calibration) -> DataFrame:
+    """The same rows with their probabilities calibrated, by the arithmetic that arrays are calibrated with."""
+    if not calibration.changes:
+        return rows
+    drawn = calibration.of(sf.col(PROBABILITIES[0]), sf.col(PROBABILITIES[1]), COLUMN_ARITHMETIC)
+    return rows.withColumns(dict(zip(PROBABILITIES, drawn, strict=True)))
 
 
 def check_scores(spark: SparkSession, model: PipelineModel) -> None:
@@ -58,32 +80,98 @@ def _first_line(error: Exception) -> str:
 def most_probable_class(*probabilities: Column) -> Column:
     """Name of the class with the largest probability, given in the order of CLASSES; of equals the lower class."""
     ranked = sf.array(*probabilities)
-    names = sf.array(*(sf.lit(name) for name in CLASSES))
-    return sf.element_at(names, sf.array_position(ranked, sf.array_max(ranked)).cast("int"))
+    return _class_at(sf.array_position(ranked, sf.array_max(ranked)))
+
+
+def cheapest_class(cost: Cost, *probabilities: Column) -> Column:
+    """Name of the class whose saying costs least on average, given the probabilities; of equals the lower class."""
+    expected = sf.array(
+        *(
+            sum((chance * sf.lit(row[said]) for chance, row in zip(probabilities, cost, strict=True)), sf.lit(0.0))
+            for said in range(len(CLASSES))
+        )
+    )
+    return _class_at(sf.array_position(expected, sf.array_min(expected)))
+
+
+def prediction_set(thresholds: Mapping[str, Thresholds], said: Column, group: Column, *chances: Column) -> Column:
+    """The classes, joined by commas in their order, that reach the thresholds of the server's group, and those between.
+
+    The class that is said is always among them. Null without thresholds.
+    """
+    if not thresholds:
+        return sf.lit(None).cast("string")
+    common = _array(thresholds[""])
+    others = [(name, each) for name, each in thresholds.items() if name]
+    entries = [part for name, each in others for part in (sf.lit(name), _array(each))]
+    limits = sf.coalesce(sf.create_map(*entries)[group], common) if entries else common
+    names = [sf.lit(name) for name in CLASSES]
+    member = [
+        (said == name) | (chance >= limits[index])
+        for index, (name, chance) in enumerate(zip(names, chances, strict=True))
+    ]
+    between = member[1] | (member[0] & member[2])
+    kept = [sf.when(each, name) for each, name in zip((member[0], between, member[2]), names, strict=True)]
+    return sf.concat_ws(",", *kept)
 
 
 def forecast_rows(
     features: DataFrame,
     model: PipelineModel,
+    decision: Decision | None = None,
     *,
     model_name: str,
     model_version: str,
     revision: int | Column,
     issued_at: datetime,
+    min_known_hours: int = 0,
 ) -> DataFrame:
     """Rows of `forecasts` for features as `forecast_feature_frame` gives them; one row out for each row in.
 
-    Times are aware. The class is the most probable one, the lower of equals; the probabilities add up to 1.
+    Where fewer than `min_known_hours` of the last 168 hours are known, the server's own climatology is issued, if as
+    many of the last 672 are; else `basis` is none, and class, probabilities and set are null. A column `server_group`,
+    if there is one, names the server's group for the thresholds of the sets. Times are aware.
     """
+    decision = decision or Decision()
     issued = sf.timestamp_seconds(sf.unix_seconds("target_hour") - sf.col("horizon_hours") * 3600)
-    rows = scored_rows(features, model).withColumns(
-        {
-            "issued_hour": issued,
-            "model_name": sf.lit(model_name),
-            "model_version": sf.lit(model_version),
-            "revision": sf.lit(revision),
-            "issued_at": sf.lit(issued_at),
-        }
+    rows = with_basis(scored_rows(features, model, decision), decision.cost, min_known_hours)
+    group = sf.col("server_group") if "server_group" in features.columns else sf.lit("")
+    sets = prediction_set(decision.thresholds, sf.col("workload_class"), group, *map(sf.col, PROBABILITIES))
+    known = {
+        "issued_hour": issued,
+        "model_name": sf.lit(model_name),
+        "model_version": sf.lit(model_version),
+        "revision": sf.lit(revision),
+        "issued_at": sf.lit(issued_at),
+        "prediction_set": sf.when(sf.col("basis") != "none", sets),
+        "target_date": sf.to_date("target_hour"),
+    }
+    return rows.withColumns(known).select(*TABLES["forecasts"].column_names)
+
+
+def with_basis(scored: DataFrame, cost: Cost, min_known_hours: int) -> DataFrame:
+    """Scored rows with what each rests on; those with too little for the model get the climatology, or nothing."""
+    basis = (
+        sf.when(sf.col("known_hours_7d") >= min_known_hours, "model")
+        .when(sf.col("known_hours_28d") >= max(1, min_known_hours), "climatology")
+        .otherwise("none")
     )
-    dated = rows.withColumn("target_date", sf.to_date("target_hour"))
-    return dated.select(*TABLES["forecasts"].column_names)
+    told = scored.withColumn("basis", basis)
+    chances = {
+        name: sf.when(sf.col("basis") == "model", sf.col(name)).when(sf.col("basis") == "climatology", sf.col(usual))
+        for name, usual in zip(PROBABILITIES, CLIMATOLOGY, strict=True)
+    }
+    said = cheapest_class(cost, *map(sf.col, PROBABILITIES))
+    by_basis = sf.when(sf.col("basis") == "model", sf.col("workload_class")).when(
+        sf.col("basis") == "climatology", said
+    )
+    return told.withColumns(chances).withColumn("workload_class", by_basis)
+
+
+def _array(numbers: Sequence[float]) -> Column:
+    return sf.array(*(sf.lit(number) for number in numbers))
+
+
+def _class_at(position: Column) -> Column:
+    """Name of the class at a position that counts from 1; null where it is null."""
+    return sf.element_at(sf.array(*(sf.lit(name) for name in CLASSES)), position.cast("int"))

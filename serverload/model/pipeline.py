@@ -16,7 +16,7 @@ from pyspark.ml.feature import (
 )
 
 from serverload.contracts.classes import CLASSES
-from serverload.contracts.feature_columns import FEATURE_SETS, NULLABLE_FEATURES, ORIGIN_LAGS, PEAKS
+from serverload.contracts.feature_columns import CALENDAR_POSITION, FEATURE_SETS, NULLABLE_FEATURES, ORIGIN_LAGS, PEAKS
 
 LABEL_INDEX = "label_index"
 INPUTS = "inputs"
@@ -37,14 +37,24 @@ _NOT_LOADS = frozenset(f"mean_7d_{peak}" for peak in PEAKS[1:]) | {"spread_168h"
 """In another unit than the load: 0 stands in for them, and their flag says so."""
 
 
-def forest_pipeline(feature_set: str, *, trees: int, depth: int, seed: int) -> Pipeline:
+def forest_pipeline(
+    feature_set: str,
+    *,
+    trees: int,
+    depth: int,
+    seed: int,
+    min_rows_per_leaf: int = 1,
+    calendar_position: bool = True,
+) -> Pipeline:
     """The unfitted pipeline: fill what is unknown, encode, scale, one forest with the horizon as an input.
+
+    Without `calendar_position` the inputs of that name are left out of the set.
 
     To be fitted on rows of `features`; only fitting reads `label`. A class's index is its position in CLASSES,
     never told from the data: one without training rows keeps its place, with probability 0. Any server, year
     or week is scored: no row is dropped, no value is an error.
     """
-    inputs = FEATURE_SETS[feature_set]
+    inputs = [name for name in FEATURE_SETS[feature_set] if calendar_position or name not in CALENDAR_POSITION]
     loads = [name for name in inputs if name in _LOADS]
     categories = [name for name in inputs if name in CATEGORIES]
     numbers = [name for name in inputs if name not in _LOADS and name not in CATEGORIES]
@@ -61,7 +71,7 @@ def forest_pipeline(feature_set: str, *, trees: int, depth: int, seed: int) -> P
             StringIndexer(inputCols=categories, outputCols=indexed, handleInvalid="keep"),
             OneHotEncoder(inputCols=indexed, outputCols=coded, dropLast=False),
             VectorAssembler(inputCols=[_SCALED, *_prefixed("number", numbers), *coded], outputCol=INPUTS),
-            _forest(trees, depth, seed),
+            _forest(trees, depth, seed, min_rows_per_leaf),
         ]
     )
 
@@ -95,7 +105,7 @@ def _prefixed(prefix: str, names: Sequence[str]) -> list[str]:
     return [f"{prefix}_{name}" for name in names]
 
 
-def _forest(trees: int, depth: int, seed: int) -> RandomForestClassifier:
+def _forest(trees: int, depth: int, seed: int, min_rows_per_leaf: int) -> RandomForestClassifier:
     """The forest; node ids are cached and groups of nodes are large, which took a third less CPU."""
     return RandomForestClassifier(
         featuresCol=INPUTS,
@@ -103,6 +113,7 @@ def _forest(trees: int, depth: int, seed: int) -> RandomForestClassifier:
         probabilityCol=PROBABILITY,
         numTrees=trees,
         maxDepth=depth,
+        minInstancesPerNode=min_rows_per_leaf,
         seed=seed,
         maxMemoryInMB=1024,
         cacheNodeIds=True,

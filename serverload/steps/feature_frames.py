@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, GroupedData
 from pyspark.sql import functions as sf
 
-from serverload.contracts.classes import MICROS, WorkloadClass
+from serverload.contracts.classes import CLASSES, MICROS, WorkloadClass
 from serverload.contracts.errors import StoreError
 from serverload.contracts.feature_columns import PEAKS
 from serverload.contracts.instants import hour_start
@@ -17,6 +17,7 @@ from serverload.contracts.tables import Column as TableColumn
 from serverload.steps.features import feature_rows, forecast_pairs, lookback_hours, training_pairs
 from serverload.steps.hours import FleetHours, ServerHours, server_hours
 from serverload.steps.labels import workload_class
+from serverload.steps.own_climatology import own_climatology
 from serverload.steps.peaks import hour_number_of
 
 _SECONDS_PER_HOUR = 3600
@@ -28,7 +29,14 @@ _ARROW_TYPES = {
     "BOOLEAN": pa.bool_(),
 }
 _TRAINING_COLUMNS = TABLES["features"].columns
-_FORECAST_COLUMNS = tuple(column for column in _TRAINING_COLUMNS if column.name != "label")
+_KEYED_FEATURES = tuple(column for column in _TRAINING_COLUMNS if column.name != "label")
+CLIMATOLOGY: tuple[str, ...] = tuple(f"climatology_{name}" for name in CLASSES)
+_FORECAST_COLUMNS = (
+    *_KEYED_FEATURES,
+    TableColumn("known_hours_7d", "INT", "hours of the last 168 up to the origin that count"),
+    TableColumn("known_hours_28d", "INT", "hours of the last 672 up to the origin that count"),
+    *(TableColumn(name, "DOUBLE", "class frequency of the server at this hour of the day") for name in CLIMATOLOGY),
+)
 
 ServerRows = Callable[[ServerHours], Iterator[pl.DataFrame]]
 
@@ -94,8 +102,12 @@ def forecast_feature_frame(
     origins: Sequence[int],
     horizons: Sequence[int],
     retire_after_hours: int,
+    low_max: float,
+    medium_max: float,
 ) -> DataFrame:
     """Features of the forecasts to issue when the hours `origins` have closed; columns as `features`, no label.
+
+    Beside them what `own_climatology` knows of the server: for forecasts that a model has too little to go by.
 
     Per origin, every server with an observed hour among the last `retire_after_hours`, the origin included, at
     each horizon; no row depends on the other origins.
@@ -105,7 +117,17 @@ def forecast_feature_frame(
     def due(server: ServerHours) -> Iterator[pl.DataFrame]:
         awaiting = [origin for origin in origins if server.awaits_forecast(origin)]
         if awaiting:
-            yield feature_rows(server, *forecast_pairs(awaiting, horizons))
+            targets, ahead = forecast_pairs(awaiting, horizons)
+            rows = feature_rows(server, targets, ahead)
+            usual, recent, known = own_climatology(
+                server, targets, targets - ahead, low_max=low_max, medium_max=medium_max
+            )
+            beside = zip(CLIMATOLOGY, usual.T, strict=True)
+            yield rows.with_columns(
+                pl.Series("known_hours_7d", recent),
+                pl.Series("known_hours_28d", known),
+                *(pl.Series(name, each, nan_to_null=True) for name, each in beside),
+            )
 
     by_server = _per_server(due, _FORECAST_COLUMNS, fleet, grid_start, max(origins), retire_after_hours)
     ddl = ", ".join(f"`{column.name}` {column.type}" for column in _FORECAST_COLUMNS)
@@ -169,7 +191,7 @@ def actual_hours(
 ) -> DataFrame:
     """What came in the hours `first .. last`: server_ip, target_hour, peak_load of those that count (idle: 0)."""
     grid_start = first - retire_after_hours
-    columns = (*_FORECAST_COLUMNS[:2], TableColumn("peak_load", "DOUBLE", "peak load of the hour; 0 if idle"))
+    columns = (*_KEYED_FEATURES[:2], TableColumn("peak_load", "DOUBLE", "peak load of the hour; 0 if idle"))
 
     def counted(server: ServerHours) -> Iterator[pl.DataFrame]:
         hours = np.arange(server.grid_start, server.grid_start + len(server.states))

@@ -21,3 +21,9 @@ def known_servers(windows: DataFrame, known: DataFrame) -> DataFrame:
     return both.groupBy("server_ip").agg(
         F.min("first_hour").alias("first_hour"), F.max("last_event").alias("last_event"), *newest_type()
     )
+
+
+def server_groups(servers: DataFrame) -> DataFrame:
+    """The group that each server's quality and prediction sets are kept by: its type as text, empty where unknown."""
+    group = F.coalesce(F.col("server_type").cast("string"), F.lit(""))
+    return servers.select("server_ip", group.alias("server_group"))

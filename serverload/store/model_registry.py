@@ -13,6 +13,7 @@ from pyspark.ml import PipelineModel
 from serverload.contracts.errors import ModelError
 from serverload.contracts.feature_columns import FEATURES
 from serverload.contracts.settings import is_local
+from serverload.model.decision import Decision
 from serverload.store.tracking import Tracking
 
 CHAMPION = "champion"
@@ -20,6 +21,9 @@ CHAMPION = "champion"
 
 VERSION_TAG = "serverload.model_version"
 """Tag of the run that registered a version."""
+
+DECISION_TAG = "decision"
+"""Tag of a version: what becomes of its probabilities, as text."""
 
 _ARTIFACT = "forest"
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -35,6 +39,11 @@ class RegisteredModel:
     run_id: str
     tags: Mapping[str, str]
     registry: "ModelRegistry" = field(repr=False, compare=False)
+
+    @property
+    def decision(self) -> Decision:
+        """What becomes of its probabilities."""
+        return Decision.of_text(self.tags.get(DECISION_TAG, ""))
 
     @property
     def only_horizons(self) -> tuple[int, ...] | None:

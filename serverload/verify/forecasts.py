@@ -1,9 +1,9 @@
 """Are the forecasts what their models give, and their outcomes what came?"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from serverload.advance.changes import hour_changes
@@ -16,14 +16,16 @@ from serverload.advance.forecasts import (
     scored_forecasts,
 )
 from serverload.advance.outcomes import FORECAST_KEY, MATURED_NOTE, matured_rows, newest_outcomes
+from serverload.contracts.classes import CLASSES
 from serverload.contracts.instants import hour_start
 from serverload.contracts.settings import Settings
-from serverload.model.forecasting import PROBABILITIES, most_probable_class
+from serverload.model.forecasting import PROBABILITIES
 from serverload.steps.peaks import hour_number_of
 from serverload.store.home_snapshot import HomeSnapshot
 from serverload.verify.checks import Check, compared, violations
 
 _ISSUED = FORECAST_KEY[:3]
+_SCORED = ("workload_class", *PROBABILITIES)
 _OUTCOME = ["target_hour", "workload_class", "actual_class", "correct", "probability_of_actual"]
 _ROUNDING = 1e-6
 
@@ -34,12 +36,19 @@ def forecast_checks(
     """Revisions and classes of all forecasts; those of the newest `hours` issued hours are scored again."""
     forecasts = tables.read("forecasts")
     yield _revisions_check("forecasts: each once, revisions without a gap", forecasts, _ISSUED, "revision")
-    probabilities = [F.col(name) for name in PROBABILITIES]
-    off = F.abs(sum(probabilities[1:], probabilities[0]) - 1) > _ROUNDING
-    other = ~F.col("workload_class").eqNullSafe(most_probable_class(*probabilities))
-    told = ("workload_class", *PROBABILITIES)
-    yield violations("forecasts: the class is the most probable", forecasts, off | other, FORECAST_KEY, *told)
+    told = ("basis", "workload_class", *PROBABILITIES, "prediction_set")
+    yield violations("forecasts: each row agrees with itself", forecasts, ~_consistent(), FORECAST_KEY, *told)
     yield _scores_check(tables, settings, by_version, hours)
+
+
+def _consistent() -> Column:
+    """Probabilities that add up to 1, and a class within its set; or nothing at all, where there is no basis."""
+    probabilities = [F.col(name) for name in PROBABILITIES]
+    adds_up = F.abs(sum(probabilities[1:], probabilities[0]) - 1) <= _ROUNDING
+    within = F.array_contains(F.split("prediction_set", ","), F.col("workload_class"))
+    forecast = adds_up & F.col("workload_class").isin(*CLASSES) & F.coalesce(within, F.lit(True))
+    silent = F.coalesce("workload_class", *(each.cast("string") for each in probabilities), "prediction_set").isNull()
+    return F.coalesce(F.when(F.col("basis") == "none", silent).otherwise(forecast), F.lit(False))
 
 
 def outcome_checks(tables: HomeSnapshot, settings: Settings) -> Iterator[Check]:
@@ -123,10 +132,12 @@ def _made_from(tables: HomeSnapshot, hour: int) -> int | None:
 def _scores_of_hour(
     name: str, tables: HomeSnapshot, settings: Settings, issued: _IssuedHour, model: ScoringModel, version: int
 ) -> Check:
-    rules = IssueRules(issued.horizons, settings.forecast.catch_up_hours, settings.time.retire_after_hours)
+    rules = replace(IssueRules.of(settings), horizons=issued.horizons)
     hourly = tables.read_version("hourly_load", version)
     # a server's first hour as it was known then
-    servers = hourly.groupBy("server_ip").agg(F.min("hour").alias("first_hour"))
+    servers = hourly.groupBy("server_ip").agg(
+        F.min("hour").alias("first_hour"), F.lit(None).cast("bigint").alias("server_type")
+    )
     expected = scored_forecasts(hourly, servers, model, [issued.hour], rules)
     start = F.lit(hour_start(issued.hour))
     of_hour = (F.col("issued_hour") == start) & (F.col("target_date") >= F.to_date(start))
@@ -134,17 +145,22 @@ def _scores_of_hour(
         tables.read("forecasts")
         .where(of_hour & (F.col("model_version") == issued.model_version))
         .groupBy(*_ISSUED)
-        .agg(*(F.max_by(column, "revision").alias(column) for column in PROBABILITIES))
+        .agg(*(F.max_by(column, "revision").alias(column) for column in _SCORED))
     )
-    return _within(name, expected.select(*_ISSUED, *PROBABILITIES), found)
+    return _within(name, expected.select(*_ISSUED, *_SCORED), found)
 
 
 def _within(name: str, expected: DataFrame, found: DataFrame) -> Check:
     """Hold probabilities against each other as `advance` does before it issues a forecast again."""
-    both = expected.join(found.withColumnsRenamed({name: f"found_{name}" for name in PROBABILITIES}), _ISSUED, "full")
-    apart = [F.abs(F.col(name) - F.col(f"found_{name}")) > SAME_PROBABILITY for name in PROBABILITIES]
-    wrong = F.coalesce(apart[0] | apart[1] | apart[2], F.lit(True))
-    told = [f"{which}{name}" for name in PROBABILITIES for which in ("", "found_")]
+    both = expected.join(found.withColumnsRenamed({name: f"found_{name}" for name in _SCORED}), _ISSUED, "full")
+    alike = [
+        F.col(name).eqNullSafe(F.col(f"found_{name}"))
+        | F.coalesce(F.abs(F.col(name) - F.col(f"found_{name}")) <= SAME_PROBABILITY, F.lit(False))
+        for name in PROBABILITIES
+    ]
+    said = F.col("workload_class").eqNullSafe(F.col("found_workload_class"))
+    wrong = ~(alike[0] & alike[1] & alike[2] & said)
+    told = [f"{which}{name}" for name in _SCORED for which in ("", "found_")]
     return violations(name, both, wrong, _ISSUED, *told)
 
 

@@ -121,7 +121,7 @@ def assert_scored_rows_equal_the_features_table(tables: DeltaTables, settings: S
     origin = newest - 60
     live = forecast_feature_frame(
         hourly, servers, fleet_hours(hourly), origins=[origin], horizons=(1, 48),
-        retire_after_hours=settings.time.retire_after_hours,
+        retire_after_hours=settings.time.retire_after_hours, **settings.classes.model_dump(),
     )  # fmt: skip
     names = [name for name in TABLES["features"].column_names if name != "label"]
     matured = tables.read("features").select(*names)

@@ -2,16 +2,35 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from feature_cases import drawn_features
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from serverload.contracts.tables import TABLES
-from serverload.model.forecasting import forecast_rows, most_probable_class
+from serverload.model.calibration import Calibration
+from serverload.model.decision import PLAIN_COST, Decision
+from serverload.model.forecasting import (
+    PROBABILITIES,
+    calibrated,
+    cheapest_class,
+    forecast_rows,
+    most_probable_class,
+    prediction_set,
+)
+from serverload.steps.feature_frames import CLIMATOLOGY
 
 ISSUED = datetime(2016, 6, 28, 22, tzinfo=UTC)
 NOW = datetime(2016, 6, 28, 23, 10, 1, tzinfo=UTC)
+
+
+def with_history(features: DataFrame, recent: int = 168, known: int = 672) -> DataFrame:
+    """Beside the features what the server itself was like: mostly medium."""
+    usual = zip(CLIMATOLOGY, (0.1, 0.7, 0.2), strict=True)
+    told = {"known_hours_7d": recent, "known_hours_28d": known} | dict(usual)
+    return features.withColumns({name: sf.lit(each) for name, each in told.items()})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +56,7 @@ def forecasts(spark, fitted):
         {"server_ip": "10.0.0.2", "day": 22, "hour": 23, "horizon_hours": 1},
     ]
     return forecast_rows(
-        drawn_features(spark, rows),
+        with_history(drawn_features(spark, rows)),
         fitted,
         model_name="serverload-forecast",
         model_version="7",
@@ -97,7 +116,7 @@ def test_a_revision_can_differ_by_row(spark, fitted):
     rows = drawn_features(spark, [{"server_ip": "10.0.0.1"}, {"server_ip": "10.0.0.2"}])
 
     made = forecast_rows(
-        rows,
+        with_history(rows),
         fitted,
         model_name="m",
         model_version="1",
@@ -106,3 +125,67 @@ def test_a_revision_can_differ_by_row(spark, fitted):
     )
 
     assert [row[0] for row in made.orderBy("server_ip").select("revision").collect()] == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("chances", "cost", "expected"),
+    [
+        ((0.4, 0.4, 0.2), PLAIN_COST, "low"),
+        ((0.2, 0.4, 0.4), PLAIN_COST, "medium"),
+        ((0.45, 0.05, 0.5), ((0, 1, 2), (1, 0, 1), (2, 1, 0)), "medium"),  # the median of the ordered classes
+        ((0.0, 0.55, 0.45), ((0, 1, 2), (1, 0, 1), (3, 1.5, 0)), "high"),  # a missed high hour costs more
+    ],
+)
+def test_the_class_with_the_least_expected_cost_is_said(spark, chances, cost, expected):
+    frame = spark.range(1).select(cheapest_class(cost, *(sf.lit(chance) for chance in chances)))
+
+    assert frame.collect()[0][0] == expected
+
+
+@pytest.mark.parametrize(
+    ("chances", "said", "group", "expected"),
+    [
+        ((0.7, 0.2, 0.1), "low", "", "low,medium"),
+        ((0.7, 0.2, 0.1), "low", "3", "low"),
+        ((0.5, 0.1, 0.4), "low", "", "low,medium,high"),  # what lies between two members is one too
+        ((0.05, 0.05, 0.9), "medium", "3", "medium,high"),  # the class that is said always is
+    ],
+)
+def test_a_set_holds_the_classes_that_reach_the_thresholds_of_their_group(spark, chances, said, group, expected):
+    thresholds = {"": (0.2, 0.2, 0.2), "3": (0.3, 0.3, 0.3)}
+    members = prediction_set(thresholds, sf.lit(said), sf.lit(group), *(sf.lit(chance) for chance in chances))
+
+    assert spark.range(1).select(members).collect()[0][0] == expected
+
+
+def test_columns_are_calibrated_as_arrays_are(spark):
+    calibration = Calibration((1.3, 0.8), (0.2, -0.4))
+    chances = [(0.0, 1.0, 0.0), (0.2, 0.3, 0.5), (1.0, 0.0, 0.0), (0.6, 0.1, 0.3)]
+    frame = spark.createDataFrame(chances, ", ".join(f"{name} double" for name in PROBABILITIES))
+
+    told = [tuple(row) for row in calibrated(frame, calibration).collect()]
+
+    assert np.array(told) == pytest.approx(calibration.applied(np.array(chances)), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("recent", "known", "basis", "said"),
+    [(24, 24, "model", "high"), (23, 24, "climatology", "medium"), (23, 23, "none", None)],
+)
+def test_a_server_of_which_little_is_known_gets_its_own_climatology_or_nothing(
+    spark, fitted, recent, known, basis, said
+):
+    row = {"server_ip": "10.0.0.1", "same_hour_mean": 950.0, "same_hour_1w": 950.0}
+    features = with_history(drawn_features(spark, [row]), recent, known)
+    decision = Decision(thresholds={"": (0.15, 0.15, 0.15)})
+    named = {"model_name": "m", "model_version": "1", "revision": 0, "issued_at": NOW}
+
+    (made,) = forecast_rows(features, fitted, decision, **named, min_known_hours=24).collect()
+
+    assert (made["basis"], made["workload_class"]) == (basis, said)
+    chances = [made[name] for name in PROBABILITIES]
+    if basis == "climatology":
+        assert chances == [0.1, 0.7, 0.2]
+        assert made["prediction_set"] == "medium,high"
+    if basis == "none":
+        assert (chances, made["prediction_set"]) == ([None] * 3, None)

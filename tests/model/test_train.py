@@ -6,15 +6,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 from feature_cases import MONDAY, features_of, hourly_table, simulated_hours, trees_of
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
+from batch.fitting import fitted_model
 from batch.train import FOREST, TrainResult, train
-from batch.train_data import training_data
+from batch.train_data import sampled, training_data
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.model.baselines import BASELINES
-from serverload.model.pipeline import forest_pipeline
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.runs import list_runs
@@ -22,6 +23,10 @@ from serverload.store.runs import list_runs
 DAYS, TEST_DAYS = 20, 4
 TEST_START = MONDAY + timedelta(days=DAYS - TEST_DAYS)
 HORIZONS = (6, 48)
+
+
+def no_groups(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame([], "server_ip string, server_group string")
 
 
 def settings_for(home: Path, **model: object) -> Settings:
@@ -69,9 +74,11 @@ def test_nothing_of_the_test_days_reaches_the_model(spark, hours, result, tmp_pa
 
     chosen = settings_for(tmp_path).model
     data = training_data(features_of(hourly_table(spark, altered), HORIZONS), chosen)
-    pipeline = forest_pipeline(chosen.feature_set, trees=chosen.trees, depth=chosen.depth, seed=chosen.seed)
-    other, ours = pipeline.fit(data.sampled), result.model.pipeline()
+    when = {"first": data.first_target, "end": data.test_start}
+    fitted = fitted_model(data.all_rows, no_groups(spark), chosen, **when, progress=Silent())
+    other, ours = fitted.pipeline, result.model.pipeline()
 
+    assert fitted.decision == result.model.decision
     assert trees_of(other) == trees_of(ours)
     assert other.stages[2].surrogateDF.collect() == ours.stages[2].surrogateDF.collect()
     assert other.stages[4].std == ours.stages[4].std
@@ -80,7 +87,7 @@ def test_nothing_of_the_test_days_reaches_the_model(spark, hours, result, tmp_pa
 def test_every_training_target_is_before_the_test(spark, hours, tmp_path):
     data = training_data(features_of(hourly_table(spark, hours), HORIZONS), settings_for(tmp_path).model)
 
-    for rows in (data.all_rows, data.sampled):
+    for rows in (data.all_rows, sampled(data.all_rows, settings_for(tmp_path).model)):
         assert rows.agg(sf.unix_seconds(sf.max("target_hour"))).collect()[0][0] == int(TEST_START.timestamp()) - 3600
 
 
@@ -89,9 +96,12 @@ def test_the_sample_takes_one_row_per_target_on_average_by_its_key_alone(spark, 
     chosen = settings_for(tmp_path).model
     key = ("server_ip", "target_hour", "horizon_hours")
 
-    whole = {tuple(row) for row in training_data(features, chosen).sampled.select(*key).collect()}
+    def drawn(frame: DataFrame) -> set[tuple[object, ...]]:
+        return {tuple(row) for row in sampled(training_data(frame, chosen).all_rows, chosen).select(*key).collect()}
+
+    whole = drawn(features)
     one_server = features.where("server_ip = '10.0.0.3'")
-    alone = {tuple(row) for row in training_data(one_server, chosen).sampled.select(*key).collect()}
+    alone = drawn(one_server)
 
     # of five servers' 384 hours before the test, those 6 h and those 48 h after the first one, over two horizons
     assert len(whole) == pytest.approx((5 * 378 + 5 * 336) / 2, rel=0.1)

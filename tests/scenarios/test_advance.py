@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from serverload.contracts.lines import MEASURES
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.contracts.tables import TABLES
+from serverload.model.decision import Decision
 from serverload.model.pipeline import forest_pipeline
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.table_reader import run_sql
@@ -36,6 +37,7 @@ class Model:
     version: str = "1"
     name: str = "drawn"
     only_horizons: tuple[int, ...] | None = None
+    decision: Decision = field(default_factory=Decision)
 
     def pipeline(self) -> PipelineModel:
         return self.fitted

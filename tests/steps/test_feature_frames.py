@@ -11,10 +11,17 @@ from pyspark.sql import functions as sf
 from serverload.contracts.feature_columns import PEAKS
 from serverload.contracts.instants import hour_number
 from serverload.contracts.tables import TABLES
-from serverload.steps.feature_frames import feature_frame, fleet_hours, forecast_feature_frame, workload_class_column
+from serverload.steps.feature_frames import (
+    CLIMATOLOGY,
+    feature_frame,
+    fleet_hours,
+    forecast_feature_frame,
+    workload_class_column,
+)
 from serverload.steps.features import feature_rows, forecast_pairs, training_pairs
 from serverload.steps.hours import FleetHours, server_hours
 from serverload.steps.labels import workload_class
+from serverload.steps.own_climatology import own_climatology
 
 START = hour_number(datetime(2015, 12, 20, tzinfo=UTC))
 CLOSED = START + 1500
@@ -113,14 +120,26 @@ def test_forecasts_are_for_servers_seen_in_the_last_168_hours(hourly, servers):
     seen = {origin: ("10.0.0.1", "10.0.0.2"), origin - 1: ("10.0.0.1", "10.0.0.2", "10.0.0.4")}
     for origins in ([origin], [origin - 1], [origin - 1, origin]):
         frame = forecast_feature_frame(
-            hourly, servers, fleet_hours(hourly), origins=origins, horizons=range(1, 49), retire_after_hours=168
+            hourly,
+            servers,
+            fleet_hours(hourly),
+            origins=origins,
+            horizons=range(1, 49),
+            retire_after_hours=168,
+            **LIMITS,
         )
-        assert frame.columns == [name for name in TABLES["features"].column_names if name != "label"]
+        names = [name for name in TABLES["features"].column_names if name != "label"]
+        assert frame.columns == [*names, "known_hours_7d", "known_hours_28d", *CLIMATOLOGY]
         expected = []
         for issued, server_ip in ((each, server_ip) for each in origins for server_ip in seen[each]):
             pairs = forecast_pairs([issued], range(1, 49))
-            rows = feature_rows(whole_history(server_ip, issued), *pairs).rows()
-            expected += [(server_ip, *row) for row in rows]
+            server = whole_history(server_ip, issued)
+            usual, recent, known = own_climatology(server, pairs[0], pairs[0] - pairs[1], **LIMITS)
+            beside = zip(recent.tolist(), known.tolist(), usual.tolist(), strict=True)
+            rows = feature_rows(server, *pairs).rows()
+            expected += [
+                (server_ip, *row, last, all_, *usual) for row, (last, all_, usual) in zip(rows, beside, strict=True)
+            ]
         assert sorted_rows(on_the_driver(frame).rows()) == sorted_rows(expected)
 
 
@@ -133,7 +152,7 @@ def test_the_fleets_hours_are_the_hours_with_any_server(hourly):
 def test_a_server_without_its_row_in_servers_is_an_error_that_names_it(hourly, servers):
     others = servers.where("server_ip != '10.0.0.2'")
     frame = forecast_feature_frame(
-        hourly, others, fleet_hours(hourly), origins=[CLOSED], horizons=(1,), retire_after_hours=168
+        hourly, others, fleet_hours(hourly), origins=[CLOSED], horizons=(1,), retire_after_hours=168, **LIMITS
     )
     with pytest.raises(Exception, match=r"servers: no row for 10\.0\.0\.2"):
         frame.collect()

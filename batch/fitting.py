@@ -1,0 +1,136 @@
+"""Fit a model on rows of `features`: the forest, and what becomes of its probabilities."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
+
+from batch.train_data import sampled
+from serverload.contracts.classes import CLASSES
+from serverload.contracts.progress import Progress
+from serverload.contracts.settings import ModelSettings
+from serverload.model.calibration import BINS as ODDS_BINS
+from serverload.model.calibration import Calibration, bin_of, fitted_calibration, log_odds
+from serverload.model.decision import Decision
+from serverload.model.forecasting import COLUMN_ARITHMETIC, PROBABILITIES, calibrated, scored_rows
+from serverload.model.pipeline import forest_pipeline
+from serverload.model.prediction_sets import BINS as SET_BINS
+from serverload.model.prediction_sets import thresholds_by_group
+
+LONG_HISTORY_DAYS = 400
+"""From here on a history has seen each part of the year, and where in the calendar a day lies may tell something."""
+
+_LARGEST_CALIBRATION_SHARE = 5
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A fitted pipeline with its decision, and how it was fitted."""
+
+    pipeline: PipelineModel
+    decision: Decision
+    rows: int
+    seconds: float
+    calendar_position: bool
+
+
+def fitted_model(
+    rows: DataFrame, groups: DataFrame, settings: ModelSettings, *, first: datetime, end: datetime, progress: Progress
+) -> FittedModel:
+    """Fit on labelled rows of `features` with targets in `first .. end`, sampled as the settings say.
+
+    A forest fitted without the newest days tells from these how probabilities are to be calibrated and what thresholds
+    the prediction sets need; then the forest is fitted on all rows. `groups`: `server_ip` and `server_group`.
+    """
+    begun = time.monotonic()
+    position = uses_calendar_position(settings, first, end)
+    held_from = end - timedelta(days=calibration_days(settings, first, end))
+    before, held = (
+        rows.where(sf.col("target_hour") < sf.lit(held_from)),
+        rows.where(sf.col("target_hour") >= sf.lit(held_from)),
+    )
+    progress.step("fit without the newest days, to calibrate on them")
+    decision = decision_on(held, groups, _forest(before, settings, position)[0], settings)
+    progress.step(f"fit {settings.trees} trees")
+    pipeline, count = _forest(rows, settings, position)
+    return FittedModel(pipeline, decision, count, time.monotonic() - begun, position)
+
+
+def uses_calendar_position(settings: ModelSettings, first: datetime, end: datetime) -> bool:
+    """Whether year, month, week, day of month and trend are inputs for a history of this length."""
+    if settings.feature_set == "article" or settings.calendar_position == "on":
+        return True
+    return settings.calendar_position == "auto" and end - first >= timedelta(days=LONG_HISTORY_DAYS)
+
+
+def calibration_days(settings: ModelSettings, first: datetime, end: datetime) -> float:
+    """How many of the newest days are held back at first: as set, but no more than a fifth of all."""
+    return min(float(settings.calibration_days), (end - first) / timedelta(days=1) / _LARGEST_CALIBRATION_SHARE)
+
+
+def decision_on(held: DataFrame, groups: DataFrame, pipeline: PipelineModel, settings: ModelSettings) -> Decision:
+    """Calibration and thresholds from rows that the pipeline was not fitted on; only counts reach the driver."""
+    scored = scored_rows(held, pipeline).select("server_ip", "target_hour", "label", *PROBABILITIES).persist()
+    try:
+        calibration = _calibration(scored) if settings.calibration == "auto" else Calibration()
+        cells = _set_cells(calibrated(scored, calibration), groups)
+    finally:
+        scored.unpersist()
+    thresholds = thresholds_by_group(cells, settings.coverage)
+    return Decision(calibration, settings.cost, settings.coverage, thresholds)
+
+
+def _forest(rows: DataFrame, settings: ModelSettings, calendar_position: bool) -> tuple[PipelineModel, int]:
+    """The fitted pipeline and the rows that it was fitted on."""
+    pipeline = forest_pipeline(
+        settings.feature_set,
+        trees=settings.trees,
+        depth=settings.depth,
+        seed=settings.seed,
+        min_rows_per_leaf=settings.min_rows_per_leaf,
+        calendar_position=calendar_position,
+    )
+    chosen = sampled(rows, settings).persist()
+    try:
+        return pipeline.fit(chosen), chosen.count()
+    finally:
+        chosen.unpersist()
+
+
+def _calibration(scored: DataFrame) -> Calibration:
+    """Counted once: rows by day, border and bin of log-odds, and those of them that came at or below the border."""
+    low, medium = (sf.col(name) for name in PROBABILITIES[:2])
+    borders = [
+        sf.struct(sf.lit(border).alias("border"), chance.alias("chance"), came.cast("int").alias("came"))
+        for border, chance, came in (
+            (0, low, sf.col("label") == CLASSES[0]),
+            (1, low + medium, sf.col("label") != CLASSES[2]),
+        )
+    ]
+    each = scored.select(
+        sf.floor(sf.unix_seconds("target_hour") / 86400).alias("day"), sf.explode(sf.array(*borders)).alias("at")
+    )
+    odds = sf.floor(bin_of(log_odds(sf.col("at.chance"), COLUMN_ARITHMETIC)))
+    cells = each.groupBy("day", "at.border", odds.alias("bin")).agg(sf.count("*"), sf.sum("at.came")).collect()
+    days = {day: index for index, day in enumerate(sorted({cell[0] for cell in cells}))}
+    rows, came = np.zeros((2, len(days), 2, ODDS_BINS))
+    for day, border, bin_number, count, below in cells:
+        place = (days[day], border, min(max(int(bin_number), 0), ODDS_BINS - 1))
+        rows[place], came[place] = rows[place] + count, came[place] + below
+    return fitted_calibration(rows, came)
+
+
+def _set_cells(scored: DataFrame, groups: DataFrame) -> list[tuple[str, int, int, int]]:
+    """Rows by server group, class that came, and bin of the probability that it had been given."""
+    of_label = zip(CLASSES, PROBABILITIES, strict=True)
+    given = sf.coalesce(*(sf.when(sf.col("label") == name, sf.col(chance)) for name, chance in of_label))
+    came = sf.array_position(sf.array(*map(sf.lit, CLASSES)), sf.col("label")) - 1
+    bin_number = sf.least(sf.floor(given * SET_BINS), sf.lit(SET_BINS - 1))
+    counted = scored.join(sf.broadcast(groups), "server_ip", "left").groupBy(
+        sf.coalesce("server_group", sf.lit("")).alias("server_group"), came.alias("came"), bin_number.alias("bin")
+    )
+    return [(group, int(label), int(place), rows) for group, label, place, rows in counted.count().collect()]

@@ -1,0 +1,60 @@
+"""Prediction sets: the classes that an hour will be one of, with a stated coverage (conformal, by class).
+
+A class belongs to the set when its probability reaches that class's threshold. Thresholds come from how probable
+forecasts had called what then came; needs numpy alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 1000
+"""Probabilities of what came are counted in bins of a thousandth."""
+
+_CLASS_SLACK = 0.02
+"""How far the coverage within one class may fall below that over all: sets would grow more than they would tell."""
+
+_LEAST_ROWS = 300
+"""Fewer rows of a class say too little of their own; a group with such a class takes the thresholds of all."""
+
+Counts = NDArray[np.int64]
+Thresholds = tuple[float, ...]
+
+
+def set_thresholds(counts: Counts, coverage: float) -> Thresholds:
+    """The highest thresholds per class with which the sets would have covered `coverage` of what came.
+
+    `counts`: shape (3, BINS), for each class the forecasts of hours in which it came, by the probability they had
+    given it. Within each class the coverage is at most 2 points lower. As in split conformal one more
+    hour, which was missed, counts as seen: so the coverage holds for the next hours too, as long as they are alike.
+    """
+    reached = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]  # of each class, those given at least the bin's lower edge
+    totals = counts.sum(axis=1)
+    own = [
+        _last_bin(each >= (coverage - _CLASS_SLACK) * (total + 1)) for each, total in zip(reached, totals, strict=True)
+    ]
+    together = np.zeros(BINS)
+    for each, limit in zip(reached, own, strict=True):
+        together += each[np.minimum(np.arange(BINS), limit)]
+    common = _last_bin(together >= coverage * (totals.sum() + 1))
+    return tuple(min(common, limit) / BINS for limit in own)
+
+
+def thresholds_by_group(cells: Sequence[tuple[str, int, int, int]], coverage: float) -> dict[str, Thresholds]:
+    """Thresholds per server group from (group, class that came, bin, rows); under "" those of all together.
+
+    A group with fewer than 300 hours of some class is left out: the thresholds of all hold for it.
+    """
+    by_group: dict[str, Counts] = {"": np.zeros((3, BINS), dtype=np.int64)}
+    for group, came, bin_number, rows in cells:
+        for name in {"", group}:
+            by_group.setdefault(name, np.zeros((3, BINS), dtype=np.int64))[came, bin_number] += rows
+    enough = {name: counts for name, counts in by_group.items() if counts.sum(axis=1).min() >= _LEAST_ROWS or not name}
+    return {name: set_thresholds(counts, coverage) for name, counts in sorted(enough.items())}
+
+
+def _last_bin(reached: NDArray[np.bool_]) -> int:
+    """The last bin whose lower edge still is low enough; 0, which takes every probability, where none is."""
+    found = np.flatnonzero(reached)
+    return int(found[-1]) if found.size else 0

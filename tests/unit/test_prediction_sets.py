@@ -1,0 +1,58 @@
+"""Thresholds of prediction sets: counted by hand, and their coverage on hours not counted."""
+
+import numpy as np
+import pytest
+
+from serverload.model.prediction_sets import BINS, set_thresholds, thresholds_by_group
+
+
+def counts_of(*classes: dict[int, int]) -> np.ndarray:
+    """Counts per class from bin -> rows."""
+    counts = np.zeros((3, BINS), dtype=np.int64)
+    for came, each in enumerate(classes):
+        for bin_number, rows in each.items():
+            counts[came, bin_number] = rows
+    return counts
+
+
+def test_the_threshold_leaves_out_the_tenth_that_was_called_least_probable():
+    counts = counts_of({800: 950, 100: 50}, {800: 950, 100: 50}, {800: 850, 300: 100, 100: 50})
+
+    # of 3000 hours 2850 were given 0.3 and more, 2750 were given 0.8 and more; high alone reaches 88 % at 0.3
+    assert set_thresholds(counts, 0.9) == (0.8, 0.8, 0.3)
+
+
+def test_no_class_is_given_up_for_the_others():
+    counts = counts_of({950: 9000}, {950: 9000}, {950: 100, 50: 300})
+
+    assert set_thresholds(counts, 0.9)[2] == 0.05
+
+
+def test_an_hour_more_that_was_missed_counts_as_seen():
+    nine_in_ten = counts_of({900: 9, 100: 1}, {900: 9, 100: 1}, {900: 9, 100: 1})
+
+    assert set_thresholds(nine_in_ten, 0.9) == (0.1, 0.1, 0.1)
+
+
+def test_thresholds_of_one_half_cover_the_other_half():
+    random = np.random.default_rng(7)
+    truth = random.dirichlet((0.6, 0.6, 0.3), 60_000)
+    came = (truth.cumsum(axis=1) < random.random(60_000)[:, None]).sum(axis=1)
+    given = truth[np.arange(60_000), came]
+    counts = np.zeros((3, BINS), dtype=np.int64)
+    np.add.at(counts, (came[:30_000], np.minimum((given[:30_000] * BINS).astype(int), BINS - 1)), 1)
+
+    covered = given[30_000:] >= np.array(set_thresholds(counts, 0.9))[came[30_000:]]
+
+    assert covered.mean() == pytest.approx(0.9, abs=0.01)
+    assert min(covered[came[30_000:] == each].mean() for each in range(3)) >= 0.87
+
+
+def test_a_group_with_few_hours_of_a_class_has_the_thresholds_of_all():
+    cells = [("1", came, 800, 400) for came in range(3)] + [("2", came, 300, 400) for came in range(2)]
+
+    told = thresholds_by_group([*cells, ("2", 2, 300, 299)], 0.9)
+
+    assert set(told) == {"", "1"}
+    assert told["1"] == (0.8, 0.8, 0.8)
+    assert told[""] == (0.3, 0.3, 0.3)
