@@ -16,9 +16,8 @@ from serverload.contracts.settings import ModelSettings
 from serverload.model.calibration import BINS as ODDS_BINS
 from serverload.model.calibration import Calibration, bin_of, fitted_calibration, log_odds
 from serverload.model.decision import Decision
-from serverload.model.forecasting import COLUMN_ARITHMETIC, PROBABILITIES, calibrated, scored_rows
+from serverload.model.forecasting import COLUMN_ARITHMETIC, PROBABILITIES, calibrated, scored_rows, set_cells
 from serverload.model.pipeline import forest_pipeline
-from serverload.model.prediction_sets import BINS as SET_BINS
 from serverload.model.prediction_sets import thresholds_by_group
 
 LONG_HISTORY_DAYS = 400
@@ -77,7 +76,7 @@ def decision_on(held: DataFrame, groups: DataFrame, pipeline: PipelineModel, set
     scored = scored_rows(held, pipeline).select("server_ip", "target_hour", "label", *PROBABILITIES).persist()
     try:
         calibration = _calibration(scored) if settings.calibration == "auto" else Calibration()
-        cells = _set_cells(calibrated(scored, calibration), groups)
+        cells = set_cells(_given(calibrated(scored, calibration), groups), sf.col("label"))
     finally:
         scored.unpersist()
     thresholds = thresholds_by_group(cells, settings.coverage)
@@ -124,13 +123,9 @@ def _calibration(scored: DataFrame) -> Calibration:
     return fitted_calibration(rows, came)
 
 
-def _set_cells(scored: DataFrame, groups: DataFrame) -> list[tuple[str, int, int, int]]:
-    """Rows by server group, class that came, and bin of the probability that it had been given."""
+def _given(scored: DataFrame, groups: DataFrame) -> DataFrame:
+    """`server_group`, `label`, and the probability `given` to the class that came."""
     of_label = zip(CLASSES, PROBABILITIES, strict=True)
     given = sf.coalesce(*(sf.when(sf.col("label") == name, sf.col(chance)) for name, chance in of_label))
-    came = sf.array_position(sf.array(*map(sf.lit, CLASSES)), sf.col("label")) - 1
-    bin_number = sf.least(sf.floor(given * SET_BINS), sf.lit(SET_BINS - 1))
-    counted = scored.join(sf.broadcast(groups), "server_ip", "left").groupBy(
-        sf.coalesce("server_group", sf.lit("")).alias("server_group"), came.alias("came"), bin_number.alias("bin")
-    )
-    return [(group, int(label), int(place), rows) for group, label, place, rows in counted.count().collect()]
+    group = sf.coalesce("server_group", sf.lit("")).alias("server_group")
+    return scored.join(sf.broadcast(groups), "server_ip", "left").select(group, "label", given.alias("given"))

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from pyspark.sql import functions as F
 
+from serverload.advance.adaptive_sets import AdaptiveSets
 from serverload.advance.changes import hour_changes
 from serverload.advance.forecasts import (
     HOURLY_NOTE,
@@ -25,6 +26,7 @@ from serverload.advance.hours import refresh_hours
 from serverload.advance.outcomes import MATURED_NOTE, mature_forecasts
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import Settings
+from serverload.model.decision import Decision
 from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
@@ -47,6 +49,7 @@ class Advance:
         self._tables = tables
         self._settings = settings
         self._rules = IssueRules.of(settings)
+        self._sets = AdaptiveSets(tables)
         self._looked_at = -1
 
     def run(
@@ -80,8 +83,11 @@ class Advance:
         if newest is not None and not origins:
             self._revise(newest, by_version)
         if model and origins:
-            issue_forecasts(self._tables, model, origins, self._rules)
+            issue_forecasts(self._tables, model, self._decision(model, min(origins)), origins, self._rules)
         return origins
+
+    def _decision(self, model: ScoringModel, origin: int) -> Decision:
+        return self._sets.decision(model.version, model.decision, origin)
 
     def _revise(self, origin: int, by_version: Callable[[str], ScoringModel | None]) -> None:
         version = self._tables.version("hourly_load")
@@ -91,7 +97,7 @@ class Advance:
         issuer = issuing_version(self._tables, origin)
         model = by_version(issuer) if issuer else None
         if model:
-            revise_forecasts(self._tables, model, origin, self._rules, version)
+            revise_forecasts(self._tables, model, self._decision(model, origin), origin, self._rules, version)
 
     def _mature(self, closed: int) -> None:
         if self._tables.version("forecasts") < 0:

@@ -78,11 +78,13 @@ def due_origins(issued: int | None, closed: int, catch_up_hours: int) -> list[in
     return list(range(max(issued + 1, closed - catch_up_hours + 1), closed + 1))
 
 
-def issue_forecasts(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> None:
+def issue_forecasts(
+    tables: DeltaTables, model: ScoringModel, decision: Decision, origins: Sequence[int], rules: IssueRules
+) -> None:
     """Append the forecasts of all origins in one commit, noting the newest of them and what they are based on."""
     version = tables.version("hourly_load")
     note = {ISSUED_NOTE: max(origins), HOURLY_NOTE: version}
-    tables.append("forecasts", _scored(tables, model, origins, rules), note=note)
+    tables.append("forecasts", _scored(tables, model, decision, origins, rules), note=note)
 
 
 def issued_hour(tables: DeltaTables) -> int | None:
@@ -94,9 +96,11 @@ def issued_hour(tables: DeltaTables) -> int | None:
     return None if newest is None else newest // 3600
 
 
-def revise_forecasts(tables: DeltaTables, model: ScoringModel, origin: int, rules: IssueRules, version: int) -> None:
+def revise_forecasts(
+    tables: DeltaTables, model: ScoringModel, decision: Decision, origin: int, rules: IssueRules, version: int
+) -> None:
     """Append again, one revision higher, the forecasts of the newest issued hour that the tables now say otherwise."""
-    scored = _scored(tables, model, [origin], rules).drop("revision")
+    scored = _scored(tables, model, decision, [origin], rules).drop("revision")
     issued = _newest_revisions(tables, origin)
     changed = scored.join(issued, ["server_ip", "horizon_hours"], "left").where(
         F.col("issued_revision").isNull()
@@ -115,12 +119,19 @@ def issuing_version(tables: DeltaTables, origin: int) -> str | None:
     return None if row is None else str(row["model_version"])
 
 
-def _scored(tables: DeltaTables, model: ScoringModel, origins: Sequence[int], rules: IssueRules) -> DataFrame:
-    return scored_forecasts(tables.read("hourly_load"), tables.read("servers"), model, origins, rules)
+def _scored(
+    tables: DeltaTables, model: ScoringModel, decision: Decision, origins: Sequence[int], rules: IssueRules
+) -> DataFrame:
+    return scored_forecasts(tables.read("hourly_load"), tables.read("servers"), model, decision, origins, rules)
 
 
 def scored_forecasts(
-    hourly_load: DataFrame, servers: DataFrame, model: ScoringModel, origins: Sequence[int], rules: IssueRules
+    hourly_load: DataFrame,
+    servers: DataFrame,
+    model: ScoringModel,
+    decision: Decision,
+    origins: Sequence[int],
+    rules: IssueRules,
 ) -> DataFrame:
     """Rows of `forecasts`, revision 0, of the hours `origins`; no more of `hourly_load` is read than they need.
 
@@ -148,7 +159,7 @@ def scored_forecasts(
     return forecast_rows(
         features.join(F.broadcast(server_groups(servers)), "server_ip", "left"),
         model.pipeline(),
-        model.decision,
+        decision,
         model_name=model.name,
         model_version=model.version,
         revision=0,

@@ -4,7 +4,7 @@ A class belongs to the set when its probability reaches that class's threshold. 
 forecasts had called what then came; needs numpy alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,17 +41,21 @@ def set_thresholds(counts: Counts, coverage: float) -> Thresholds:
     return tuple(min(common, limit) / BINS for limit in own)
 
 
-def thresholds_by_group(cells: Sequence[tuple[str, int, int, int]], coverage: float) -> dict[str, Thresholds]:
+def thresholds_by_group(
+    cells: Sequence[tuple[str, int, int, int]], coverage: float, known: Mapping[str, Thresholds] | None = None
+) -> dict[str, Thresholds]:
     """Thresholds per server group from (group, class that came, bin, rows); under "" those of all together.
 
-    A group with fewer than 300 hours of some class is left out: the thresholds of all hold for it.
+    A group with fewer than 300 hours of some class keeps those that were `known`, or has none of its own: those of all
+    hold for it. These are always there, unless they are known and as few hours say otherwise.
     """
     by_group: dict[str, Counts] = {"": np.zeros((3, BINS), dtype=np.int64)}
     for group, came, bin_number, rows in cells:
         for name in {"", group}:
             by_group.setdefault(name, np.zeros((3, BINS), dtype=np.int64))[came, bin_number] += rows
-    enough = {name: counts for name, counts in by_group.items() if counts.sum(axis=1).min() >= _LEAST_ROWS or not name}
-    return {name: set_thresholds(counts, coverage) for name, counts in sorted(enough.items())}
+    made = dict(known or {"": set_thresholds(by_group[""], coverage)})
+    enough = (name for name, counts in by_group.items() if counts.sum(axis=1).min() >= _LEAST_ROWS)
+    return made | {name: set_thresholds(by_group[name], coverage) for name in sorted(enough)}
 
 
 def _last_bin(reached: NDArray[np.bool_]) -> int:

@@ -138,7 +138,7 @@ def _scores_of_hour(
     servers = hourly.groupBy("server_ip").agg(
         F.min("hour").alias("first_hour"), F.lit(None).cast("bigint").alias("server_type")
     )
-    expected = scored_forecasts(hourly, servers, model, [issued.hour], rules)
+    expected = scored_forecasts(hourly, servers, model, model.decision, [issued.hour], rules)
     start = F.lit(hour_start(issued.hour))
     of_hour = (F.col("issued_hour") == start) & (F.col("target_date") >= F.to_date(start))
     found = (

@@ -56,3 +56,11 @@ def test_a_group_with_few_hours_of_a_class_has_the_thresholds_of_all():
     assert set(told) == {"", "1"}
     assert told["1"] == (0.8, 0.8, 0.8)
     assert told[""] == (0.3, 0.3, 0.3)
+
+
+def test_known_thresholds_stay_where_too_few_hours_have_come():
+    cells = [("1", came, 800, 400) for came in range(3)] + [("2", 0, 300, 50)]
+    known = {"": (0.2, 0.2, 0.2), "1": (0.1, 0.1, 0.1), "2": (0.25, 0.2, 0.15)}
+
+    assert thresholds_by_group(cells, 0.9, known) == {**known, "": (0.8, 0.8, 0.8), "1": (0.8, 0.8, 0.8)}
+    assert thresholds_by_group(cells[-1:], 0.9, known) == known
