@@ -1,4 +1,4 @@
-"""Train: fit one forest on the history before the newest days, test it on them, register it as champion."""
+"""Train: fit one forest on the history before the newest days, test it on them, register it."""
 
 import json
 import math
@@ -82,7 +82,7 @@ def table_row(made: Comparison) -> dict[str, object]:
 
 
 def train(tables: DeltaTables, settings: Settings, registry: ModelRegistry, progress: Progress) -> TrainResult:
-    """Fit, test, record as an MLflow run, and register with the alias `champion`; `features` must be up to date.
+    """Fit, test, record as an MLflow run, and register; `features` must be up to date.
 
     Nothing of the test days is read before the model is fitted. Raises InputError when the history is too short,
     ModelError when the registry cannot be used; the run is then there, with status FAILED and that line.

@@ -68,7 +68,7 @@ class ChampionFollower:
         try:
             check_scores(self._spark, model.pipeline())
         except ModelError as error:
-            hint = "train it anew, or move the alias champion back"
+            hint = "`serverload rollback`, or train anew and promote"
             raise ModelError(str(error), where=f"{model.name} version {model.version}", hint=hint) from error
         return model
 

@@ -77,7 +77,7 @@ def backfill(
 
 
 def train(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
-    """Fit the forest on the history, test it on its newest days, register it as champion."""
+    """Fit the forest, test it on the newest days, register it: the first one is champion, later ones challenge it."""
     settings = settings_of(config, home)
     checked_format(format)
     with progress() as bar:
@@ -135,12 +135,17 @@ def tell_backfill(result: "BackfillResult") -> None:
 
 def tell_train(result: "TrainResult", to: TextIO | None = None) -> None:
     """Print what a training made; rows for another program on stdout must stand alone there."""
+    version = result.model.version
     print(
-        f"{result.model.name} version {result.model.version} is champion: {result.fitted_rows:,} rows of "
+        f"{result.model.name} version {version}: {result.fitted_rows:,} rows of "
         f"{result.servers} servers from {result.first_target:%Y-%m-%d}, tested from {result.test_start:%Y-%m-%d} "
         f"to {result.test_end:%Y-%m-%d %H:%M}Z",
         file=to,
     )
+    if "champion" in result.model.aliases:
+        print(f"version {version} is champion", file=to)
+    else:
+        print(f"version {version} is challenger; `serverload promote` compares it with the champion", file=to)
 
 
 def _check_paths(paths: list[str]) -> None:

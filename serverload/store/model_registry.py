@@ -1,23 +1,32 @@
-"""The registered models: which is champion, loading a version, registering a new one."""
+"""The registered models: their aliases and how these move, loading a version, registering a new one."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import version as installed_version
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.ml import PipelineModel
 
 from serverload.contracts.errors import ModelError
-from serverload.contracts.feature_columns import FEATURES
-from serverload.contracts.settings import is_local
+from serverload.contracts.instants import EPOCH
 from serverload.model.decision import Decision
+from serverload.store.locks import held_for_home
+from serverload.store.model_files import load_pipeline, store_pipeline
 from serverload.store.tracking import Tracking
 
 CHAMPION = "champion"
 """The alias that scoring follows; moving it is a promotion."""
+
+CHALLENGER = "challenger"
+"""The alias of the newest version registered beside a champion, until it is promoted."""
+
+PREVIOUS = "previous"
+"""The alias of the champion before; `rollback` makes it champion again."""
+
+PROMOTED = "promoted"
+ROLLED_BACK = "rolled_back"
 
 VERSION_TAG = "serverload.model_version"
 """Tag of the run that registered a version."""
@@ -25,25 +34,53 @@ VERSION_TAG = "serverload.model_version"
 DECISION_TAG = "decision"
 """Tag of a version: what becomes of its probabilities, as text."""
 
-_ARTIFACT = "forest"
+_OUR_TAGS = "serverload."
+_MOVE_TAG = re.compile(rf"{re.escape(_OUR_TAGS)}({PROMOTED}|{ROLLED_BACK})\.(\S+)")
+_MOVE_TIME = "%Y%m%dT%H%M%S.%fZ"
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-_SIGNATURE_TYPES = {"INT": "integer", "DOUBLE": "double", "BOOLEAN": "boolean"}
+
+
+@dataclass(frozen=True)
+class Move:
+    """What befell a version, PROMOTED or ROLLED_BACK: when (UTC), and why."""
+
+    event: str
+    at: datetime
+    why: str
 
 
 @dataclass
 class RegisteredModel:
-    """One version of the registered model, and the run that made it."""
+    """One version of the registered model, and the run that made it; tags and aliases as they stood when asked."""
 
     name: str
     version: str
     run_id: str
     tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+    created: datetime
     registry: "ModelRegistry" = field(repr=False, compare=False)
 
     @property
     def decision(self) -> Decision:
         """What becomes of its probabilities."""
         return Decision.of_text(self.tags.get(DECISION_TAG, ""))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What was registered with it: the tags without those that tell of its fate."""
+        return {name: text for name, text in self.tags.items() if not name.startswith(_OUR_TAGS)}
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """How it came to be champion and ceased to be, the oldest first; a first version is champion without a move."""
+        told = sorted((of[2], of[1], why) for name, why in self.tags.items() if (of := _MOVE_TAG.fullmatch(name)))
+        return tuple(Move(event, datetime.fromisoformat(at), why) for at, event, why in told)
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether it was rolled back and has not been promoted since."""
+        return bool(self.moves) and self.moves[-1].event == ROLLED_BACK
 
     @property
     def only_horizons(self) -> tuple[int, ...] | None:
@@ -64,11 +101,31 @@ class ModelRegistry:
         """Nothing is opened or made yet; an empty `tracking_uri` means a sqlite file in the (local) home."""
         self.tracking = Tracking(tracking_uri, home)
         self.name = name
+        self._mine = f"name = '{name}'"
         self._loaded: dict[str, PipelineModel] = {}
 
     def champion(self) -> RegisteredModel | None:
         """The version with the alias `champion`; None when the registry is empty or not yet made (nor made now)."""
-        return self._known("get_model_version_by_alias", CHAMPION)
+        return self.alias(CHAMPION)
+
+    def alias(self, name: str) -> RegisteredModel | None:
+        """The version with an alias, as CHAMPION, CHALLENGER or PREVIOUS; None where no version has it."""
+        return self._known("get_model_version_by_alias", name)
+
+    def versions(self) -> list[RegisteredModel]:
+        """All versions, the newest first; none when the registry is empty or not yet made (nor made now)."""
+        if not self.tracking.made:
+            return []
+        client = self.tracking.client()
+        with self.tracking.in_one_line():
+            registered = client.search_registered_models(self._mine)
+            found = client.search_model_versions(self._mine)
+        # the search of versions does not tell their aliases
+        aliases = [named for model in registered for named in model.aliases.items()]
+        newest_first = sorted(found, key=lambda each: -int(each.version))
+        return [
+            self._told(each, [name for name, of in aliases if str(of) == str(each.version)]) for each in newest_first
+        ]
 
     def version(self, version: str) -> RegisteredModel | None:
         """One version; None when it is not registered."""
@@ -80,31 +137,87 @@ class ModelRegistry:
         Raises ModelError, naming the version, when it is not registered or its artefacts are missing.
         """
         if version not in self._loaded:
-            if self.version(version) is None:
-                raise ModelError(f"{self.name} version {version} is not registered", where=self.tracking.place)
-            spark_models = self.tracking.mlflow().spark
-            with (
-                self.tracking.in_one_line(f"{self.name} version {version} cannot be loaded"),
-                self._staging() as staging,
-            ):
-                self._loaded[version] = spark_models.load_model(f"models:/{self.name}/{version}", dfs_tmpdir=staging)
+            self._required(version)
+            with self.tracking.in_one_line(f"{self.name} version {version} cannot be loaded"):
+                self._loaded[version] = load_pipeline(self.tracking, f"models:/{self.name}/{version}")
         return self._loaded[version]
 
     def register(self, model: PipelineModel, run_id: str, facts: Mapping[str, str]) -> RegisteredModel:
-        """Store a fitted pipeline under a run as a new version with `facts` as its tags, and make it champion.
+        """Store a fitted pipeline under a run as a new version with `facts` as its tags.
 
-        The alias is moved last: whoever follows it never meets a version that is not whole.
+        It is challenger beside a champion, champion where there is none. The alias is moved last: whoever follows it
+        never meets a version that is not whole.
         """
         client = self.tracking.client()
         with self.tracking.in_one_line(f"{self.name} cannot be registered"):
-            uri = self._stored(model, run_id)
-            if not client.search_registered_models(f"name = '{self.name}'"):
+            uri = store_pipeline(self.tracking, model, run_id)
+            if not client.search_registered_models(self._mine):
                 client.create_registered_model(self.name)
-            made = client.create_model_version(self.name, uri, run_id, tags=dict(facts))
-            client.set_tag(run_id, VERSION_TAG, str(made.version))
-            client.set_registered_model_alias(self.name, CHAMPION, str(made.version))
-        self._loaded[str(made.version)] = model
-        return RegisteredModel(self.name, str(made.version), run_id, dict(facts), self)
+            made = str(client.create_model_version(self.name, uri, run_id, tags=dict(facts)).version)
+            client.set_tag(run_id, VERSION_TAG, made)
+            with self._moving():
+                self._point(CHALLENGER if self.champion() else CHAMPION, made)
+        self._loaded[made] = model
+        return self._required(made)
+
+    def promote(self, version: str, why: str) -> RegisteredModel:
+        """Make a version champion and the champion `previous`; when and why is kept with the version.
+
+        At any moment there is a champion, the old one or the new. A promotion that was interrupted is completed by
+        the same call again. Raises ModelError when the version is not registered.
+        """
+        promoted = self._required(version)
+        with self._moving(f"{self.name} version {version} cannot be promoted"):
+            champion, challenger = self.champion(), self.alias(CHALLENGER)
+            is_new = champion is None or champion.version != version
+            if champion and is_new and not champion.rolled_back:
+                self._point(PREVIOUS, champion.version)
+            self._point(CHAMPION, version)
+            if challenger and challenger.version == version:
+                self.tracking.client().delete_registered_model_alias(self.name, CHALLENGER)
+            if is_new or not promoted.moves or promoted.rolled_back:
+                self._note(version, PROMOTED, why)
+        return self._required(version)
+
+    def rollback(self, why: str) -> RegisteredModel:
+        """Make the champion before champion again, and keep with the one rolled back when and why.
+
+        That one does not become `previous`: a second rollback is an error, never a step forward again.
+        Raises ModelError when there is no version to go back to.
+        """
+        with self._moving("the champion cannot be rolled back"):
+            champion, previous = self.champion(), self.alias(PREVIOUS)
+            if champion is None or previous is None or previous.version == champion.version:
+                what = f"no version of {self.name} is left to go back to"
+                hint = "`serverload promote --version N --force` makes any version champion"
+                raise ModelError(what, where=self.tracking.place, hint=hint)
+            if not champion.rolled_back:
+                self._note(champion.version, ROLLED_BACK, why)
+            self._point(CHAMPION, previous.version)
+            self.tracking.client().delete_registered_model_alias(self.name, PREVIOUS)
+        return self._required(previous.version)
+
+    @contextmanager
+    def _moving(self, what: str = "") -> Iterator[None]:
+        """Move aliases in the block: one process at a time in a local home, errors in one line."""
+        lock = held_for_home(self.tracking.home, "models") if self.tracking.made else nullcontext()
+        with lock, self.tracking.in_one_line(what):
+            yield
+
+    def _point(self, alias: str, version: str) -> None:
+        self.tracking.client().set_registered_model_alias(self.name, alias, version)
+
+    def _note(self, version: str, event: str, why: str) -> None:
+        """Keep a move as a tag of its own: nothing that was noted is ever written over."""
+        tag = f"{_OUR_TAGS}{event}.{datetime.now(UTC).strftime(_MOVE_TIME)}"
+        self.tracking.client().set_model_version_tag(self.name, version, tag, why)
+
+    def _required(self, version: str) -> RegisteredModel:
+        found = self.version(version)
+        if found is None:
+            hint = "`serverload models` lists those that are"
+            raise ModelError(f"{self.name} version {version} is not registered", where=self.tracking.place, hint=hint)
+        return found
 
     def _known(self, question: str, which: str) -> RegisteredModel | None:
         """Ask the store for one version; None where it says that there is none."""
@@ -120,36 +233,9 @@ class ModelRegistry:
                 if error.error_code in _NOT_THERE:
                     return None
                 raise
-        return RegisteredModel(found.name, str(found.version), str(found.run_id), dict(found.tags), self)
+        return self._told(found, found.aliases)
 
-    def _stored(self, model: PipelineModel, run_id: str) -> str:
-        """Write the pipeline below the run; signature and requirements by hand, else MLflow loads it to guess them."""
-        mlflow = self.tracking.mlflow()
-        with self._staging() as staging, mlflow.start_run(run_id=run_id, nested=True):
-            stored = mlflow.spark.log_model(
-                model,
-                _ARTIFACT,
-                dfs_tmpdir=staging,
-                signature=_signature(),
-                pip_requirements=[f"pyspark=={installed_version('pyspark')}"],
-            )
-        return str(stored.model_uri)
-
-    @contextmanager
-    def _staging(self) -> Iterator[str]:
-        """A folder that Spark's workers see too, for MLflow to stage a model in; gone afterwards."""
-        if not is_local(self.tracking.home):
-            yield f"{self.tracking.home}/tmp/mlflow"
-            return
-        Path(self.tracking.home).mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".mlflow-", dir=self.tracking.home) as folder:
-            yield folder
-
-
-def _signature() -> Any:
-    """What the pipeline takes and gives, in MLflow's words; every feature may be null there, as a REST caller's may."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    columns = [ColSpec(_SIGNATURE_TYPES[feature.type], feature.name) for feature in FEATURES]
-    return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec("double", "prediction")]))
+    def _told(self, found: Any, aliases: Iterable[str]) -> RegisteredModel:
+        created = EPOCH + timedelta(milliseconds=found.creation_timestamp)
+        version, run_id = str(found.version), str(found.run_id)
+        return RegisteredModel(found.name, version, run_id, dict(found.tags), tuple(sorted(aliases)), created, self)

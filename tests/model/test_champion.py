@@ -18,7 +18,7 @@ from pyspark.ml.feature import SQLTransformer
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import ModelError
-from serverload.store.model_registry import CHAMPION, ModelRegistry
+from serverload.store.model_registry import CHAMPION, PREVIOUS, ModelRegistry
 from serverload.store.runs import job_run
 from streaming.champion import ChampionFollower
 
@@ -28,6 +28,10 @@ NAME = "serverload-forecast"
 def registered(registry: ModelRegistry, model: PipelineModel) -> str:
     with job_run(registry.tracking, "train") as run:
         return registry.register(model, run.run_id, {"feature_set": "full"}).version
+
+
+def promoted(registry: ModelRegistry, model: PipelineModel) -> str:
+    return registry.promote(registered(registry, model), "a test").version
 
 
 def wanting(feature: str) -> PipelineModel:
@@ -53,22 +57,34 @@ def follower(
     )
 
 
-def test_a_new_champion_is_taken_up_and_one_that_wants_other_features_is_not(spark, fitted, registry, told):
+def test_a_champion_is_followed_when_it_is_promoted_and_when_it_is_rolled_back(spark, fitted, registry, told):
     following = follower(spark, registry, told)
     assert following.current() is None
     first = registered(registry, fitted)
     assert following.current().version == first
     second = registered(registry, fitted)
-    assert following.current().version == second
+    assert following.current().version == first
 
-    third = registered(registry, wanting("phase_of_the_moon"))
+    registry.promote(second, "better")
 
     assert [following.current().version for _ in range(2)] == [second, second]
-    registry.tracking.client().set_registered_model_alias(NAME, CHAMPION, first)
+    registry.rollback("worse after all")
+    assert [following.current().version for _ in range(2)] == [first, first]
+    assert told == [("model_taken", first), ("model_taken", second), ("model_taken", first)]
+
+
+def test_a_champion_that_wants_other_features_is_not_taken_and_a_rollback_mends_it(spark, fitted, registry, told):
+    following = follower(spark, registry, told)
+    first = registered(registry, fitted)
     assert following.current().version == first
-    assert told == [
-        ("model_taken", first), ("model_taken", second), ("model_refused", third), ("model_taken", first),
-    ]  # fmt: skip
+
+    second = promoted(registry, wanting("phase_of_the_moon"))
+
+    assert [following.current().version for _ in range(2)] == [first, first]
+    registry.rollback("it scores nothing")
+    assert following.current().version == first
+    # told once each: refused, and that the one at work is champion again
+    assert told == [("model_taken", first), ("model_refused", second), ("model_taken", first)]
 
 
 def test_after_a_restart_the_version_that_issued_last_takes_the_place_of_one_without_artefacts(
@@ -76,7 +92,7 @@ def test_after_a_restart_the_version_that_issued_last_takes_the_place_of_one_wit
 ):
     first = registered(registry, fitted)
     kept = set((tmp_path / "mlartifacts").iterdir())
-    second = registered(registry, fitted)
+    second = promoted(registry, fitted)
     for folder in set((tmp_path / "mlartifacts").iterdir()) - kept:
         shutil.rmtree(folder)
 
@@ -119,10 +135,20 @@ def free_port() -> int:
         return int(any_port.getsockname()[1])
 
 
+def rolled_back_to(registry: ModelRegistry, model: PipelineModel) -> str:
+    """The first of two versions, once the second has been promoted and rolled back."""
+    first, second = registered(registry, model), promoted(registry, model)
+    assert registry.alias(PREVIOUS).version == first
+    assert registry.rollback("a test").version == first
+    assert [(each.version, each.aliases) for each in registry.versions()] == [(second, ()), (first, (CHAMPION,))]
+    assert registry.version(second).rolled_back
+    return first
+
+
 def test_a_registry_that_goes_away_leaves_the_model_at_work_but_is_an_error_at_start(spark, fitted, told, tmp_path):
     port = free_port()
     with server(tmp_path, port) as uri:
-        version = registered(ModelRegistry(uri, NAME, str(tmp_path)), fitted)
+        version = rolled_back_to(ModelRegistry(uri, NAME, str(tmp_path)), fitted)
         following = follower(spark, ModelRegistry(uri, NAME, str(tmp_path)), told)
         assert following.current().version == version
 

@@ -3,13 +3,14 @@
 import shutil
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from feature_cases import trees_of
 
 from serverload.contracts.errors import InputError, ModelError
-from serverload.store.model_registry import ModelRegistry
+from serverload.store.model_registry import CHALLENGER, PREVIOUS, ModelRegistry
 from serverload.store.runs import compare_runs, job_run, list_runs
 from serverload.store.tracking import Tracking
 
@@ -22,7 +23,7 @@ def registry_in(folder: Path, uri: str = "") -> ModelRegistry:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, fitted, monkeypatch_module) -> Path:
-    """A home with two versions, registered from an empty working folder: the second is champion."""
+    """A home with two versions, registered from an empty working folder."""
     folder = tmp_path_factory.mktemp("home")
     elsewhere = tmp_path_factory.mktemp("cwd")
     monkeypatch_module.chdir(elsewhere)
@@ -45,6 +46,7 @@ def test_asking_a_home_that_never_trained_gives_none_and_makes_nothing(tmp_path)
 
     assert registry.champion() is None
     assert registry.version("1") is None
+    assert registry.versions() == []
     assert list_runs(registry.tracking) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -53,13 +55,21 @@ def test_a_registry_without_models_has_no_champion(tracking):
     assert registry_in(Path(tracking.home)).champion() is None
 
 
-def test_the_newest_registered_version_is_champion_with_its_facts(home):
-    champion = registry_in(home).champion()
+def test_the_first_version_is_champion_and_a_later_one_challenger_with_their_facts(home):
+    champion, challenger = registry_in(home).champion(), registry_in(home).alias(CHALLENGER)
 
-    assert (champion.name, champion.version) == (NAME, "2")
-    assert champion.tags == {"feature_set": "full", "depth": "9"}
-    assert registry_in(home).version("1").tags["depth"] == "8"
+    assert (champion.name, champion.version, champion.aliases) == (NAME, "1", ("champion",))
+    assert champion.tags == champion.facts == {"feature_set": "full", "depth": "8"}
+    assert (challenger.version, challenger.tags["depth"]) == ("2", "9")
+    assert timedelta(0) < datetime.now(UTC) - champion.created < timedelta(minutes=10)
+    assert registry_in(home).alias(PREVIOUS) is None
     assert registry_in(home).version("3") is None
+
+
+def test_versions_are_listed_newest_first_as_each_would_be_told_alone(home):
+    registry = registry_in(home)
+
+    assert registry.versions() == [registry.version("2"), registry.version("1")]
 
 
 def test_a_loaded_champion_has_the_trees_that_were_registered(home, fitted):
@@ -81,7 +91,7 @@ def test_missing_artefacts_are_one_line_that_names_the_version(home, tmp_path):
     artefacts = home / "mlartifacts"
     shutil.move(artefacts, tmp_path / "away")
     try:
-        with pytest.raises(ModelError, match=f"{NAME} version 2 cannot be loaded") as caught:
+        with pytest.raises(ModelError, match=f"{NAME} version 1 cannot be loaded") as caught:
             registry_in(home).champion().pipeline()
     finally:
         shutil.move(tmp_path / "away", artefacts)
