@@ -16,6 +16,7 @@ from serverload.contracts.settings import ModelSettings
 from serverload.model.calibration import BINS as ODDS_BINS
 from serverload.model.calibration import Calibration, bin_of, fitted_calibration, log_odds
 from serverload.model.decision import Decision
+from serverload.model.evaluation import ranked_probability_score
 from serverload.model.forecasting import COLUMN_ARITHMETIC, PROBABILITIES, calibrated, scored_rows, set_cells
 from serverload.model.pipeline import forest_pipeline
 from serverload.model.prediction_sets import thresholds_by_group
@@ -53,10 +54,33 @@ def fitted_model(
         rows.where(sf.col("target_hour") >= sf.lit(held_from)),
     )
     progress.step("fit without the newest days, to calibrate on them")
-    decision = decision_on(held, groups, _forest(before, settings, position)[0], settings)
+    decision = decision_on(held, groups, fitted_forest(before, settings, calendar_position=position)[0], settings)
     progress.step(f"fit {settings.trees} trees")
-    pipeline, count = _forest(rows, settings, position)
+    pipeline, count = fitted_forest(rows, settings, calendar_position=position)
     return FittedModel(pipeline, decision, count, time.monotonic() - begun, position)
+
+
+def fitted_forest(rows: DataFrame, settings: ModelSettings, *, calendar_position: bool) -> tuple[PipelineModel, int]:
+    """The pipeline fitted on a sample of the rows, and how many these were."""
+    pipeline = forest_pipeline(
+        settings.feature_set,
+        trees=settings.trees,
+        depth=settings.depth,
+        seed=settings.seed,
+        min_rows_per_leaf=settings.min_rows_per_leaf,
+        feature_subset=settings.feature_subset,
+        calendar_position=calendar_position,
+    )
+    chosen = sampled(rows, settings).persist()
+    try:
+        return pipeline.fit(chosen), chosen.count()
+    finally:
+        chosen.unpersist()
+
+
+def mean_rps(rows: DataFrame, pipeline: PipelineModel) -> float:
+    """Mean ranked probability score of a pipeline's bare probabilities on labelled rows."""
+    return float(scored_rows(rows, pipeline).agg(sf.avg(ranked_probability_score("label"))).collect()[0][0])
 
 
 def uses_calendar_position(settings: ModelSettings, first: datetime, end: datetime) -> bool:
@@ -66,9 +90,9 @@ def uses_calendar_position(settings: ModelSettings, first: datetime, end: dateti
     return settings.calendar_position == "auto" and end - first >= timedelta(days=LONG_HISTORY_DAYS)
 
 
-def calibration_days(settings: ModelSettings, first: datetime, end: datetime) -> float:
-    """How many of the newest days are held back at first: as set, but no more than a fifth of all."""
-    return min(float(settings.calibration_days), (end - first) / timedelta(days=1) / _LARGEST_CALIBRATION_SHARE)
+def calibration_days(settings: ModelSettings, first: datetime, end: datetime) -> int:
+    """How many of the newest days are held back at first: as set, but no more than a fifth of all, and one at least."""
+    return max(1, min(settings.calibration_days, (end - first) // timedelta(days=1) // _LARGEST_CALIBRATION_SHARE))
 
 
 def decision_on(held: DataFrame, groups: DataFrame, pipeline: PipelineModel, settings: ModelSettings) -> Decision:
@@ -81,23 +105,6 @@ def decision_on(held: DataFrame, groups: DataFrame, pipeline: PipelineModel, set
         scored.unpersist()
     thresholds = thresholds_by_group(cells, settings.coverage)
     return Decision(calibration, settings.cost, settings.coverage, thresholds)
-
-
-def _forest(rows: DataFrame, settings: ModelSettings, calendar_position: bool) -> tuple[PipelineModel, int]:
-    """The fitted pipeline and the rows that it was fitted on."""
-    pipeline = forest_pipeline(
-        settings.feature_set,
-        trees=settings.trees,
-        depth=settings.depth,
-        seed=settings.seed,
-        min_rows_per_leaf=settings.min_rows_per_leaf,
-        calendar_position=calendar_position,
-    )
-    chosen = sampled(rows, settings).persist()
-    try:
-        return pipeline.fit(chosen), chosen.count()
-    finally:
-        chosen.unpersist()
 
 
 def _calibration(scored: DataFrame) -> Calibration:

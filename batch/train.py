@@ -10,13 +10,15 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from batch.fitting import FittedModel, fitted_model
+from batch.fitting import FittedModel, fitted_forest, fitted_model, mean_rps, uses_calendar_position
 from batch.pictures import confusion_picture, importances_picture
 from batch.train_data import TrainingData, training_data
+from batch.train_range import rows_in_range
+from batch.tuning import TuningBounds, tuned_settings
 from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
+from serverload.contracts.settings import ModelSettings, Settings
 from serverload.model.baselines import BASELINES, CLIMATOLOGY, fit_baselines
 from serverload.model.evaluation import (
     Gain,
@@ -34,6 +36,9 @@ from serverload.store.model_registry import DECISION_TAG, ModelRegistry, Registe
 from serverload.store.runs import JobRun, job_run
 
 FOREST = "forest"
+SAMPLED_SHARE = 0.9
+"""A forest fitted on more than this share of `max_training_rows` was fitted on a sample that this has made smaller."""
+
 _READ_TABLES = ("features", "hourly_load")
 _METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss", "rps", "rows")
 _SCORED = ("server_ip", "target_hour", "horizon_hours", "label", "idle")
@@ -81,18 +86,34 @@ def table_row(made: Comparison) -> dict[str, object]:
     return row
 
 
-def train(tables: DeltaTables, settings: Settings, registry: ModelRegistry, progress: Progress) -> TrainResult:
+def train(
+    tables: DeltaTables,
+    settings: Settings,
+    registry: ModelRegistry,
+    progress: Progress,
+    *,
+    chosen_range: str = "full",
+    tuning: TuningBounds | None = None,
+) -> TrainResult:
     """Fit, test, record as an MLflow run, and register; `features` must be up to date.
 
-    Nothing of the test days is read before the model is fitted. Raises InputError when the history is too short,
+    `chosen_range`: see `train_range`. With `tuning` the forest's settings are looked for first. Nothing of the test
+    days is read before the model is fitted. Raises InputError when the history is too short,
     ModelError when the registry cannot be used; the run is then there, with status FAILED and that line.
     """
-    with job_run(registry.tracking, "train", _parameters(settings)) as run:
+    with job_run(registry.tracking, "train", {"range": chosen_range, "tuned": tuning is not None}) as run:
         progress.step("read features")
         if tables.version("features") < 0:
             raise InputError("there are no features", where=tables.home, hint="run `serverload backfill` first")
-        data = training_data(tables.read("features"), settings.model)
+        data = training_data(rows_in_range(tables.read("features"), chosen_range), settings.model)
         run.note_data(rows=data.rows, first=data.first_target, last=data.test_end)
+        if tuning:
+            when = {"first": data.first_target, "end": data.test_start}
+            found = tuned_settings(
+                data.all_rows, settings.model, tuning, **when, tracking=registry.tracking, parent=run, progress=progress
+            )
+            settings = settings.model_copy(update={"model": found})
+        run.note_parameters(_parameters(settings))
         fitted = fitted_model(
             data.all_rows,
             server_groups(tables.read("servers")),
@@ -102,6 +123,8 @@ def train(tables: DeltaTables, settings: Settings, registry: ModelRegistry, prog
             progress=progress,
         )
         comparisons = _compared(tables, data, fitted, settings, progress)
+        if fitted.rows > SAMPLED_SHARE * settings.model.max_training_rows:
+            run.note_key_metrics(_sampling_effect(data, settings.model, progress))
         progress.step("register the model")
         facts = _facts(tables, data, fitted, settings)
         run.note_facts(facts)
@@ -129,6 +152,18 @@ def _compared(
         test.unpersist()
         baselines.release()
     return _comparisons(cells, settings.model.seed)
+
+
+def _sampling_effect(data: TrainingData, settings: ModelSettings, progress: Progress) -> dict[str, float]:
+    """Ranked probability score on the test days with the sample as it is and with half of it: what more would bring."""
+    scores = {}
+    for name, rows in (("sample", settings.max_training_rows), ("half_sample", settings.max_training_rows // 2)):
+        progress.step(f"fit on {rows:,} rows, to tell what the sampling costs")
+        position = uses_calendar_position(settings, data.first_target, data.test_start)
+        chosen = settings.model_copy(update={"max_training_rows": rows})
+        pipeline, _count = fitted_forest(data.all_rows, chosen, calendar_position=position)
+        scores[f"{name}_rps"] = mean_rps(data.test, pipeline)
+    return scores
 
 
 def _with_idle(rows: DataFrame, observed: DataFrame) -> DataFrame:

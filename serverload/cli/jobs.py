@@ -17,6 +17,7 @@ from serverload.contracts.settings import Settings
 if TYPE_CHECKING:
     from batch.backfill import BackfillResult
     from batch.train import TrainResult
+    from batch.tuning import TuningBounds
     from producers.synthetic import Noise
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
@@ -107,13 +108,20 @@ def run_backfill(
     return result
 
 
-def run_train(settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress) -> "TrainResult":
+def run_train(
+    settings: Settings,
+    tables: "DeltaTables",
+    registry: "ModelRegistry",
+    bar: Progress,
+    chosen_range: str = "full",
+    tuning: "TuningBounds | None" = None,
+) -> "TrainResult":
     """Bring the features up to date and train."""
     from batch.features import update_features
     from batch.train import train as train_forest
 
     update_features(tables, settings, bar)
-    return train_forest(tables, settings, registry, bar)
+    return train_forest(tables, settings, registry, bar, chosen_range=chosen_range, tuning=tuning)
 
 
 def tell_backfill(result: "BackfillResult") -> None:

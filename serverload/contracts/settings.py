@@ -85,6 +85,7 @@ class ModelSettings(Section):
     trees: int = Field(ge=1)
     depth: int = Field(ge=1, le=30)
     min_rows_per_leaf: int = Field(ge=1)
+    feature_subset: Literal["auto", "onethird", "sqrt", "log2", "all"]
     calendar_position: Literal["auto", "on", "off"]
     calibration_days: int = Field(ge=1)
     calibration: Literal["auto", "none"]

@@ -16,7 +16,11 @@ from serverload.store.model_registry import VERSION_TAG
 from serverload.store.tracking import EXPERIMENT, Tracking, first_line
 
 JOB_TAG = "serverload.job"
+TRIAL = "trial"
+"""The job of the runs that tuning makes below a training's."""
+
 ROWS = "rows"
+_PARENT_TAG = "mlflow.parentRunId"
 _RANGE_TAG = "serverload.data_range"
 _ERROR_TAG = "serverload.error"
 _WHEEL_TAG = "serverload.wheel_version"
@@ -99,14 +103,18 @@ class JobRun:
 
 
 @contextmanager
-def job_run(tracking: Tracking, job: str, parameters: Mapping[str, object] | None = None) -> Iterator[JobRun]:
+def job_run(
+    tracking: Tracking, job: str, parameters: Mapping[str, object] | None = None, parent: JobRun | None = None
+) -> Iterator[JobRun]:
     """Record the block as a run: FINISHED, FAILED with the line of its error, or KILLED when it is interrupted.
 
-    The block's own error goes on to the caller, even if it cannot be recorded.
+    The block's own error goes on to the caller, even if it cannot be recorded. With a `parent` it is a run below that
+    one, which `list_runs` shows only when asked for its job.
     """
     experiment, client = tracking.experiment_id(), tracking.client()
     with tracking.in_one_line("the run cannot be recorded"):
-        made = client.create_run(experiment, run_name=job, tags=_origin(job))
+        below = {_PARENT_TAG: parent.run_id} if parent else {}
+        made = client.create_run(experiment, run_name=job, tags=_origin(job) | below)
     run = JobRun(tracking, made.info.run_id)
     run.note_parameters(parameters or {})
     try:
@@ -120,8 +128,9 @@ def job_run(tracking: Tracking, job: str, parameters: Mapping[str, object] | Non
 
 
 def list_runs(tracking: Tracking, *, job: str = "", limit: int = 20) -> list[RunRow]:
-    """The newest runs first, of one job or of all; empty where nothing has run yet."""
-    return [_row(run) for run in _newest_first(tracking, f"tags.`{JOB_TAG}` = '{job}'" if job else "", limit)]
+    """The newest runs first, of one job or of all but trials; empty where nothing has run yet."""
+    of_job = f"= '{job}'" if job else f"!= '{TRIAL}'"
+    return [_row(run) for run in _newest_first(tracking, f"tags.`{JOB_TAG}` {of_job}", limit)]
 
 
 def compare_runs(tracking: Tracking, ids: Sequence[str]) -> list[dict[str, str]]:

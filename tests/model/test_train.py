@@ -12,6 +12,7 @@ from pyspark.sql import functions as sf
 from batch.fitting import fitted_model
 from batch.train import FOREST, TrainResult, train
 from batch.train_data import sampled, training_data
+from batch.tuning import TuningBounds
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
@@ -176,3 +177,30 @@ def test_the_article_set_trains_on_48_hours_alone(spark, hours, tmp_path):
 
     assert [row[0] for row in data.test.select("horizon_hours").distinct().collect()] == [48]
     assert data.first_target == datetime(2016, 6, 8, tzinfo=UTC)
+
+
+def test_tuning_keeps_the_best_of_its_trials_each_a_run_below_the_training(spark, hours, tmp_path):
+    tables = filled_home(spark, tmp_path, hours.filter(pl.col("server_ip") < "10.0.0.3"))
+    settings = settings_for(tmp_path, training_horizons="48", trees=2, depth=1)
+    registry = ModelRegistry("", settings.model.name, settings.home)
+
+    bounds = TuningBounds(9, 60, 2, {"trees": (2,), "depth": (1, 4)})
+
+    made = train(tables, settings, registry, Silent(), chosen_range="2016-06-06:", tuning=bounds)
+
+    (parent,) = list_runs(registry.tracking)
+    run = registry.tracking.client().get_run(made.run_id)
+    trials = list_runs(registry.tracking, job="trial")
+    assert (parent.job, len(trials), run.data.metrics["trials"]) == ("train", 2, 2)
+    assert run.data.metrics["tuned_rps"] < run.data.metrics["untuned_rps"]
+    assert run.data.params["depth"] == "4"
+    assert run.data.params["range"] == "2016-06-06:"
+
+
+def test_a_history_too_short_for_folds_is_one_line(spark, hours, tmp_path):
+    short = hours.filter(pl.col("hour") >= MONDAY + timedelta(days=DAYS - TEST_DAYS - 3))
+    tables = filled_home(spark, tmp_path, short)
+    settings = settings_for(tmp_path)
+
+    with pytest.raises(InputError, match="--tune: too little history for 3 folds of 1 days"):
+        train(tables, settings, ModelRegistry("", "m", settings.home), Silent(), tuning=TuningBounds(1))
