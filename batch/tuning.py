@@ -23,7 +23,7 @@ SPACE: dict[str, tuple[object, ...]] = {
     "trees": (50, 100, 200),
     "depth": (6, 8, 10, 12),
     "min_rows_per_leaf": (1, 5, 20, 50),
-    "feature_subset": ("auto", "onethird"),
+    "feature_subset": ("sqrt", "onethird"),
     "calendar_position": ("off", "on"),
 }
 """The settings of the forest that are tried, beside those that are given."""
