@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 import typer
 
 from serverload.cli.console import progress
+from serverload.cli.models import standing
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.errors import InputError
@@ -143,17 +144,13 @@ def tell_backfill(result: "BackfillResult") -> None:
 
 def tell_train(result: "TrainResult", to: TextIO | None = None) -> None:
     """Print what a training made; rows for another program on stdout must stand alone there."""
-    version = result.model.version
     print(
-        f"{result.model.name} version {version}: {result.fitted_rows:,} rows of "
+        f"{result.model.name} version {result.model.version}: {result.fitted_rows:,} rows of "
         f"{result.servers} servers from {result.first_target:%Y-%m-%d}, tested from {result.test_start:%Y-%m-%d} "
         f"to {result.test_end:%Y-%m-%d %H:%M}Z",
         file=to,
     )
-    if "champion" in result.model.aliases:
-        print(f"version {version} is champion", file=to)
-    else:
-        print(f"version {version} is challenger; `serverload promote` compares it with the champion", file=to)
+    print(standing(result.model), file=to)
 
 
 def _check_paths(paths: list[str]) -> None:

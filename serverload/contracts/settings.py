@@ -21,6 +21,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSource
 
 from serverload.contracts.errors import SettingsError
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
+from serverload.contracts.promotion_settings import PromotionSettings
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
 from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
 
@@ -135,6 +136,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings
     forecast: ForecastSettings
     model: ModelSettings
+    promotion: PromotionSettings
     upkeep: UpkeepSettings
     spark: SparkSettings
     broker: BrokerSettings

@@ -34,6 +34,12 @@ def store_pipeline(tracking: Tracking, model: PipelineModel, run_id: str) -> str
     return str(stored.model_uri)
 
 
+def copy_files(tracking: Tracking, folder: Path, run_id: str) -> str:
+    """Keep the files of a pipeline, as MLflow has written them elsewhere, below a run as they are; their address."""
+    tracking.client().log_artifacts(run_id, str(folder), _ARTIFACT)
+    return f"runs:/{run_id}/{_ARTIFACT}"
+
+
 def load_pipeline(tracking: Tracking, address: str) -> PipelineModel:
     """The pipeline at an address of MLflow, or in a folder as MLflow writes it; needs a running Spark session."""
     spark_models = tracking.mlflow().spark

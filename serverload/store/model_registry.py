@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pyspark.ml import PipelineModel
@@ -13,8 +14,8 @@ from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import EPOCH
 from serverload.model.decision import Decision
 from serverload.store.locks import held_for_home
-from serverload.store.model_files import load_pipeline, store_pipeline
-from serverload.store.tracking import Tracking
+from serverload.store.model_files import copy_files, load_pipeline, store_pipeline
+from serverload.store.tracking import NOT_THERE, Tracking
 
 CHAMPION = "champion"
 """The alias that scoring follows; moving it is a promotion."""
@@ -37,7 +38,6 @@ DECISION_TAG = "decision"
 _OUR_TAGS = "serverload."
 _MOVE_TAG = re.compile(rf"{re.escape(_OUR_TAGS)}({PROMOTED}|{ROLLED_BACK})\.(\S+)")
 _MOVE_TIME = "%Y%m%dT%H%M%S.%fZ"
-_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -131,26 +131,40 @@ class ModelRegistry:
         """One version; None when it is not registered."""
         return self._known("get_model_version", version)
 
+    def required(self, version: str) -> RegisteredModel:
+        """One version. Raises ModelError when it is not registered."""
+        found = self.version(version)
+        if found is None:
+            hint = "`serverload models` lists those that are"
+            raise ModelError(f"{self.name} version {version} is not registered", where=self.tracking.place, hint=hint)
+        return found
+
     def load(self, version: str) -> PipelineModel:
         """The fitted pipeline of a version, kept once loaded; needs a running Spark session.
 
         Raises ModelError, naming the version, when it is not registered or its artefacts are missing.
         """
         if version not in self._loaded:
-            self._required(version)
+            self.required(version)
             with self.tracking.in_one_line(f"{self.name} version {version} cannot be loaded"):
                 self._loaded[version] = load_pipeline(self.tracking, f"models:/{self.name}/{version}")
         return self._loaded[version]
 
-    def register(self, model: PipelineModel, run_id: str, facts: Mapping[str, str]) -> RegisteredModel:
+    def register(
+        self, model: PipelineModel, run_id: str, facts: Mapping[str, str], files: Path | None = None
+    ) -> RegisteredModel:
         """Store a fitted pipeline under a run as a new version with `facts` as its tags.
 
-        It is challenger beside a champion, champion where there is none. The alias is moved last: whoever follows it
-        never meets a version that is not whole.
+        `files`: a folder of the pipeline as MLflow has written it elsewhere, to be kept as it is, bit for bit.
+        The version is challenger beside a champion, champion where there is none. The alias is moved last: whoever
+        follows it never meets a version that is not whole.
         """
         client = self.tracking.client()
         with self.tracking.in_one_line(f"{self.name} cannot be registered"):
-            uri = store_pipeline(self.tracking, model, run_id)
+            if files is None:
+                uri = store_pipeline(self.tracking, model, run_id)
+            else:
+                uri = copy_files(self.tracking, files, run_id)
             if not client.search_registered_models(self._mine):
                 client.create_registered_model(self.name)
             made = str(client.create_model_version(self.name, uri, run_id, tags=dict(facts)).version)
@@ -158,7 +172,7 @@ class ModelRegistry:
             with self._moving():
                 self._point(CHALLENGER if self.champion() else CHAMPION, made)
         self._loaded[made] = model
-        return self._required(made)
+        return self.required(made)
 
     def promote(self, version: str, why: str) -> RegisteredModel:
         """Make a version champion and the champion `previous`; when and why is kept with the version.
@@ -166,7 +180,7 @@ class ModelRegistry:
         At any moment there is a champion, the old one or the new. A promotion that was interrupted is completed by
         the same call again. Raises ModelError when the version is not registered.
         """
-        promoted = self._required(version)
+        promoted = self.required(version)
         with self._moving(f"{self.name} version {version} cannot be promoted"):
             champion, challenger = self.champion(), self.alias(CHALLENGER)
             is_new = champion is None or champion.version != version
@@ -177,7 +191,7 @@ class ModelRegistry:
                 self.tracking.client().delete_registered_model_alias(self.name, CHALLENGER)
             if is_new or not promoted.moves or promoted.rolled_back:
                 self._note(version, PROMOTED, why)
-        return self._required(version)
+        return self.required(version)
 
     def rollback(self, why: str) -> RegisteredModel:
         """Make the champion before champion again, and keep with the one rolled back when and why.
@@ -195,7 +209,7 @@ class ModelRegistry:
                 self._note(champion.version, ROLLED_BACK, why)
             self._point(CHAMPION, previous.version)
             self.tracking.client().delete_registered_model_alias(self.name, PREVIOUS)
-        return self._required(previous.version)
+        return self.required(previous.version)
 
     @contextmanager
     def _moving(self, what: str = "") -> Iterator[None]:
@@ -212,13 +226,6 @@ class ModelRegistry:
         tag = f"{_OUR_TAGS}{event}.{datetime.now(UTC).strftime(_MOVE_TIME)}"
         self.tracking.client().set_model_version_tag(self.name, version, tag, why)
 
-    def _required(self, version: str) -> RegisteredModel:
-        found = self.version(version)
-        if found is None:
-            hint = "`serverload models` lists those that are"
-            raise ModelError(f"{self.name} version {version} is not registered", where=self.tracking.place, hint=hint)
-        return found
-
     def _known(self, question: str, which: str) -> RegisteredModel | None:
         """Ask the store for one version; None where it says that there is none."""
         if not self.tracking.made:
@@ -230,7 +237,7 @@ class ModelRegistry:
             try:
                 found = getattr(client, question)(self.name, which)
             except MlflowException as error:
-                if error.error_code in _NOT_THERE:
+                if error.error_code in NOT_THERE:
                     return None
                 raise
         return self._told(found, found.aliases)

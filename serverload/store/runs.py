@@ -13,7 +13,7 @@ import serverload
 from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import EPOCH
 from serverload.store.model_registry import VERSION_TAG
-from serverload.store.tracking import EXPERIMENT, Tracking, first_line
+from serverload.store.tracking import EXPERIMENT, NOT_THERE, Tracking, first_line
 
 JOB_TAG = "serverload.job"
 TRIAL = "trial"
@@ -64,6 +64,12 @@ class JobRun:
         """Note the few numbers by name that `serverload runs` shows beside the run."""
         self.note_metrics(metrics)
         self.note_facts({_KEY_METRICS_TAG: ", ".join(f"{name} {number:.4g}" for name, number in metrics.items())})
+
+    def note_as(self, *, rows: int | None, data_range: str, key_metrics: str) -> None:
+        """Note what the run of another store had noted, as its RunRow tells it."""
+        self.note_facts({_RANGE_TAG: data_range, _KEY_METRICS_TAG: key_metrics})
+        if rows is not None:
+            self.note_metrics({ROWS: float(rows)})
 
     def note_metrics(self, metrics: Mapping[str, float]) -> None:
         """Note numbers by name."""
@@ -131,6 +137,20 @@ def list_runs(tracking: Tracking, *, job: str = "", limit: int = 20) -> list[Run
     """The newest runs first, of one job or of all but trials; empty where nothing has run yet."""
     of_job = f"= '{job}'" if job else f"!= '{TRIAL}'"
     return [_row(run) for run in _newest_first(tracking, f"tags.`{JOB_TAG}` {of_job}", limit)]
+
+
+def run_row(tracking: Tracking, run_id: str) -> RunRow | None:
+    """One run by its whole id; None where the store has no such run any more."""
+    client = tracking.client()
+    from mlflow.exceptions import MlflowException
+
+    with tracking.in_one_line("the run cannot be read"):
+        try:
+            return _row(client.get_run(run_id))
+        except MlflowException as error:
+            if error.error_code in NOT_THERE:
+                return None
+            raise
 
 
 def compare_runs(tracking: Tracking, ids: Sequence[str]) -> list[dict[str, str]]:

@@ -19,6 +19,9 @@ from serverload.store.locks import held_for_home
 EXPERIMENT = "serverload"
 """The one MLflow experiment that holds the runs of all jobs."""
 
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow calls the error where it has no such run, model or version."""
+
 _ANSWER_SECONDS = 5.0
 _SQLITE = "sqlite:///"
 _SERVERS = ("http", "https", "databricks")
