@@ -102,7 +102,7 @@ def scored_cells(judged: JudgedRows, models: Sequence[RegisteredModel], settings
     try:
         forecasts = baselines.forecasts(rows).select(*columns)
         for model in models:
-            its = scored_rows(rows, model.pipeline()).withColumn("model", sf.lit(model.version))
+            its = scored_rows(rows, model.pipeline(), model.decision).withColumn("model", sf.lit(model.version))
             forecasts = forecasts.unionByName(its.select(*columns))
         return score_cells(forecasts)
     finally:

@@ -17,11 +17,15 @@ _ARTIFACT = "forest"
 _SIGNATURE_TYPES = {"INT": "integer", "DOUBLE": "double", "BOOLEAN": "boolean"}
 
 
-def store_pipeline(tracking: Tracking, model: PipelineModel, run_id: str) -> str:
+def store_pipeline(tracking: Tracking, model: PipelineModel, run_id: str, files: Path | None = None) -> str:
     """Write a pipeline below a run, which must be there; its address.
 
-    Signature and requirements are given, else MLflow loads the pipeline to guess them.
+    `files`: a folder of it as MLflow has written it elsewhere, to be kept as it is, bit for bit. Signature and
+    requirements are given, else MLflow loads the pipeline to guess them.
     """
+    if files is not None:
+        tracking.client().log_artifacts(run_id, str(files), _ARTIFACT)
+        return f"runs:/{run_id}/{_ARTIFACT}"
     mlflow = tracking.mlflow()
     with staging_folder(tracking.home) as staging, mlflow.start_run(run_id=run_id, nested=True):
         stored = mlflow.spark.log_model(
@@ -32,12 +36,6 @@ def store_pipeline(tracking: Tracking, model: PipelineModel, run_id: str) -> str
             pip_requirements=[f"pyspark=={installed_version('pyspark')}"],
         )
     return str(stored.model_uri)
-
-
-def copy_files(tracking: Tracking, folder: Path, run_id: str) -> str:
-    """Keep the files of a pipeline, as MLflow has written them elsewhere, below a run as they are; their address."""
-    tracking.client().log_artifacts(run_id, str(folder), _ARTIFACT)
-    return f"runs:/{run_id}/{_ARTIFACT}"
 
 
 def load_pipeline(tracking: Tracking, address: str) -> PipelineModel:

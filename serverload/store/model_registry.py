@@ -14,7 +14,7 @@ from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import EPOCH
 from serverload.model.decision import Decision
 from serverload.store.locks import held_for_home
-from serverload.store.model_files import copy_files, load_pipeline, store_pipeline
+from serverload.store.model_files import load_pipeline, store_pipeline
 from serverload.store.tracking import NOT_THERE, Tracking
 
 CHAMPION = "champion"
@@ -161,10 +161,7 @@ class ModelRegistry:
         """
         client = self.tracking.client()
         with self.tracking.in_one_line(f"{self.name} cannot be registered"):
-            if files is None:
-                uri = store_pipeline(self.tracking, model, run_id)
-            else:
-                uri = copy_files(self.tracking, files, run_id)
+            uri = store_pipeline(self.tracking, model, run_id, files)
             if not client.search_registered_models(self._mine):
                 client.create_registered_model(self.name)
             made = str(client.create_model_version(self.name, uri, run_id, tags=dict(facts)).version)
