@@ -1,50 +1,91 @@
 """How good forecasts were: counted once in Spark, by day, then scored from the small counts."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, GroupedData
 from pyspark.sql import functions as sf
 
 from serverload.contracts.classes import CLASSES
+from serverload.model.decision import PLAIN_COST, Cost
 from serverload.model.forecasting import PROBABILITIES
+from serverload.steps.feature_frames import workload_class_column
 
 SMALLEST_PROBABILITY = 1e-15
 """A class that came with probability 0 costs the log-loss of this one, 34.5, and not infinity."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_NOT_TOLD = {"change": False, "server_group": ""}
+"""What stands for columns that need not be told."""
 
 
 @dataclass(frozen=True)
-class ScoreCells:
-    """Counts of forecasts, one entry per model, horizon, UTC day, idle target, actual class and class said.
+class Cells:
+    """Counts of forecasts as arrays of equal length, by model, horizon, idle target, change hour and server group."""
+
+    model: NDArray[np.str_]
+    horizon: Integers
+    idle: Flags
+    change: Flags
+    server_group: NDArray[np.str_]
+
+    def of(self, model: str, horizon: int | None = None, *, idle_too: bool = True) -> Self:
+        """The entries of one model at one horizon or at all, all targets or only those that were not idle."""
+        wanted = (self.model == model) & (idle_too | ~self.idle)
+        return self.where(wanted if horizon is None else wanted & (self.horizon == horizon))
+
+    def where(self, wanted: Flags) -> Self:
+        """The entries that a flag for each of them names."""
+        return replace(self, **{each.name: getattr(self, each.name)[wanted] for each in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The entries of several counts, one after the other; one part at least."""
+        names = (each.name for each in fields(cls))
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    @classmethod
+    def counted(cls, grouped: DataFrame) -> Self:
+        """Bring counts to the driver; columns are named as the fields."""
+        rows = grouped.toArrow()
+        texts = {"model", "server_group"}
+        columns: dict[str, Any] = {
+            each.name: np.array(rows[each.name].to_pylist(), dtype=np.str_)
+            if each.name in texts
+            else rows[each.name].to_numpy()
+            for each in fields(cls)
+        }
+        return cls(**columns)
+
+
+@dataclass(frozen=True)
+class ScoreCells(Cells):
+    """One entry also for each UTC day, actual class and class said.
 
     `label` and `said` are positions in CLASSES, `day` is days since 1970; `log_loss` and `rps` are sums over `rows`.
     """
 
-    model: NDArray[np.str_]
-    horizon: Integers
     day: Integers
-    idle: NDArray[np.bool_]
     label: Integers
     said: Integers
     rows: Integers
     log_loss: Floats
     rps: Floats
 
-    def of(self, model: str, horizon: int, *, idle_too: bool = True) -> "ScoreCells":
-        """The entries of one model and horizon, all targets or only those that were not idle."""
-        kept = (self.model == model) & (self.horizon == horizon) & (idle_too | ~self.idle)
-        return replace(self, **{name: getattr(self, name)[kept] for name in self.__dataclass_fields__})
-
 
 @dataclass(frozen=True)
 class Scores:
     """How good a set of forecasts was; per-class tuples in the order of CLASSES, nan where nothing can be told.
 
-    `confusion[actual][said]` counts rows. `rps` is the ranked probability score, from 0 to 1, the lower the better.
+    `confusion[actual][said]` counts rows. `rps` is the ranked probability score, from 0 to 1, the lower the better;
+    `kappa` is quadratic-weighted; `two_step_errors` is the share of rows told low that came high, or high that came
+    low; `cost` is the average over the rows.
     """
 
     rows: int
@@ -56,6 +97,9 @@ class Scores:
     precision: tuple[float, ...]
     recall: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
+    kappa: float = float("nan")
+    two_step_errors: float = float("nan")
+    cost: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -70,14 +114,13 @@ class Gain:
 def score_cells(forecasts: DataFrame) -> ScoreCells:
     """Count forecasts that came true or not, in one Spark job; only the counts reach the driver.
 
-    `forecasts`: `model`, `horizon_hours`, `target_hour`, `idle`, `label`, `workload_class` and the probabilities.
-    Their number is bounded by models x horizons x days x 18, whatever the number of servers.
+    `forecasts`: `model`, `horizon_hours`, `target_hour`, `idle`, `label`, `workload_class` and the probabilities; also
+    `change` and `server_group`, if they are to be told apart. Their number is bounded by models x horizons x days x
+    groups x 36, whatever the number of servers.
     """
-    grouped = forecasts.groupBy(
-        "model",
-        sf.col("horizon_hours").cast("bigint").alias("horizon"),
+    grouped = grouped_forecasts(
+        forecasts,
         sf.floor(sf.unix_seconds("target_hour") / 86400).alias("day"),
-        "idle",
         _position("label").alias("label"),
         _position("workload_class").alias("said"),
     ).agg(
@@ -85,16 +128,23 @@ def score_cells(forecasts: DataFrame) -> ScoreCells:
         sf.sum(_log_loss()).alias("log_loss"),
         sf.sum(ranked_probability_score("label")).alias("rps"),
     )
-    cells = grouped.toArrow()
-    return ScoreCells(
-        **{
-            name: np.asarray(cells[name].to_numpy() if name != "model" else cells[name].to_pylist())
-            for name in ScoreCells.__dataclass_fields__
-        }
-    )
+    return ScoreCells.counted(grouped)
 
 
-def scores(cells: ScoreCells) -> Scores:
+def grouped_forecasts(forecasts: DataFrame, *more: Column | str) -> GroupedData:
+    """Forecasts grouped by what all cells have, and by more."""
+    told = forecasts.withColumns({name: sf.lit(to) for name, to in _NOT_TOLD.items() if name not in forecasts.columns})
+    horizon = sf.col("horizon_hours").cast("bigint").alias("horizon")
+    return told.groupBy("model", horizon, "idle", "change", "server_group", *more)
+
+
+def change_hour(*, low_max: float, medium_max: float) -> Column:
+    """Whether an hour's label differs from the class of the same hour last week; where that is unknown, it does not."""
+    last_week = workload_class_column(sf.col("same_hour_1w"), low_max=low_max, medium_max=medium_max)
+    return sf.coalesce(last_week != sf.col("label"), sf.lit(False))
+
+
+def scores(cells: ScoreCells, cost: Cost = PLAIN_COST) -> Scores:
     """Score the forecasts of some cells. Macro-F1 is the mean over the classes that came or were said."""
     confusion = _confusions(cells, np.zeros_like(cells.day), 1)[0]
     rows = int(confusion.sum())
@@ -111,7 +161,19 @@ def scores(cells: ScoreCells) -> Scores:
             precision=tuple(map(float, hits / said)),
             recall=tuple(map(float, hits / actual)),
             confusion=tuple(tuple(map(int, row)) for row in confusion),
+            kappa=weighted_kappa(confusion),
+            two_step_errors=float((confusion[0, -1] + confusion[-1, 0]) / np.float64(rows)),
+            cost=float((confusion * cost).sum() / np.float64(rows)),
         )
+
+
+def weighted_kappa(confusion: Floats) -> float:
+    """Cohen's kappa with quadratic weights: 1 is perfect, 0 as good as chance; nan where chance makes no mistake."""
+    place = np.arange(len(confusion))
+    weights = (place[:, None] - place) ** 2
+    by_chance = np.outer(confusion.sum(axis=1), confusion.sum(axis=0)) / max(1, confusion.sum())
+    expected = (weights * by_chance).sum()
+    return float(1 - (weights * confusion).sum() / expected) if expected else float("nan")
 
 
 def macro_f1(confusions: Floats) -> Floats:
@@ -125,7 +187,7 @@ def macro_f1(confusions: Floats) -> Floats:
 def block_bootstrap_difference(
     model: ScoreCells, other: ScoreCells, *, draws: int = 2000, seed: int = 42
 ) -> dict[str, Gain]:
-    """Gain of a model over another in `macro_f1` and `log_loss` (the other's less the model's), on the same rows.
+    """Gain of a model over another on the same rows in `macro_f1`, `log_loss` and `rps` (the other's less the model's).
 
     Blocks are the UTC days of the targets, drawn with replacement and the same for both: hours of one day share
     their luck, so drawing single rows would make the interval far too narrow.
@@ -134,18 +196,19 @@ def block_bootstrap_difference(
     drawn = np.random.default_rng(seed).multinomial(len(days), np.full(len(days), 1 / len(days)), size=draws)
     weights = np.vstack((np.ones(len(days)), drawn)).astype(np.float64)
     ours, theirs = (_resampled(cells, days, weights) for cells in (model, other))
-    gains = {"macro_f1": ours[0] - theirs[0], "log_loss": theirs[1] - ours[1]}
+    gains = {"macro_f1": ours[0] - theirs[0], "log_loss": theirs[1] - ours[1], "rps": theirs[2] - ours[2]}
     return {
         name: Gain(float(gain[0]), *map(float, np.percentile(gain[1:], (2.5, 97.5)))) for name, gain in gains.items()
     }
 
 
-def _resampled(cells: ScoreCells, days: Integers, weights: Floats) -> tuple[Floats, Floats]:
-    """Macro-F1 and mean log-loss for each row of day weights."""
+def _resampled(cells: ScoreCells, days: Integers, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Macro-F1, mean log-loss and mean RPS for each row of day weights."""
     day = np.searchsorted(days, cells.day)
     confusions = np.tensordot(weights, _confusions(cells, day, len(days)), axes=1)
-    losses = weights @ np.bincount(day, cells.log_loss, len(days))
-    return macro_f1(confusions), losses / np.maximum(confusions.sum(axis=(1, 2)), 1)
+    rows = np.maximum(confusions.sum(axis=(1, 2)), 1)
+    log_losses, rps = (weights @ np.bincount(day, loss, len(days)) for loss in (cells.log_loss, cells.rps))
+    return macro_f1(confusions), log_losses / rows, rps / rows
 
 
 def _confusions(cells: ScoreCells, block: Integers, blocks: int) -> Floats:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame
 
-from serverload.model.evaluation import ScoreCells, block_bootstrap_difference, score_cells, scores
+from serverload.model.evaluation import ScoreCells, block_bootstrap_difference, change_hour, score_cells, scores
+from serverload.model.reliability import reliability_cells, reliability_table
 
 DDL = (
     "model STRING, horizon_hours INT, target_hour TIMESTAMP, idle BOOLEAN, label STRING, workload_class STRING, "
@@ -71,6 +72,42 @@ def test_models_and_horizons_are_kept_apart(cells):
     assert scores(cells.of("forest", 1)).confusion == ((0, 0, 0), (0, 0, 0), (1, 0, 0))
 
 
+def test_change_hours_and_server_groups_are_told_apart_where_they_are_given(spark):
+    at = (FIRST_DAY, False, "low", "low", 0.8, 0.2, 0.0)
+    ddl = f"{DDL}, same_hour_1w DOUBLE, server_group STRING"
+    told = spark.createDataFrame(
+        [
+            ("forest", 48, *at, 500.0, "a"),  # medium last week: a change
+            ("forest", 48, *at, 100.0, "a"),  # low as last week
+            ("forest", 48, *at, None, "b"),  # not known: no change
+        ],
+        ddl,
+    )
+
+    cells = score_cells(told.withColumn("change", change_hour(low_max=100.0, medium_max=500.0)))
+
+    counted = zip(cells.server_group.tolist(), cells.change.tolist(), cells.rows.tolist(), strict=True)
+    assert sorted(counted) == [("a", False, 1), ("a", True, 1), ("b", False, 1)]
+
+
+def test_probabilities_are_counted_by_class_and_bin(spark):
+    told = [
+        row("low", "low", (0.40, 0.45, 0.15)),
+        row("high", "low", (0.44, 0.0, 0.56)),
+        row("low", "low", (1.0, 0.0, 0.0)),
+    ]
+
+    table = reliability_table(reliability_cells(forecasts(spark, told)))
+
+    # of 15 bins 0.40, 0.44 and 0.45 lie in the one from 6/15, 0.56 in that from 8/15, 1 in the last
+    counted = [(each.workload_class, each.bin, each.rows) for each in table]
+    assert counted[:2] == [("low", 6, 2), ("low", 14, 1)]
+    assert counted[2:4] == [("medium", 0, 2), ("medium", 6, 1)]
+    assert counted[4:] == [("high", 0, 1), ("high", 2, 1), ("high", 8, 1)]
+    assert (table[0].mean_probability, table[0].share_that_came) == pytest.approx((0.42, 0.5))
+    assert (table[-1].mean_probability, table[-1].share_that_came) == pytest.approx((0.56, 1.0))
+
+
 def test_a_class_that_neither_came_nor_was_said_does_not_count_in_macro_f1(cells):
     assert scores(cells.of("other", 48)).macro_f1 == 1.0
 
@@ -86,7 +123,7 @@ def test_the_day_is_the_utc_day_of_the_target(cells):
 
 
 def drawn_cells(days: list[tuple[int, int]], loss: float) -> ScoreCells:
-    """Cells of low and medium targets: per day, how many were told right and how many wrong, at a log-loss each."""
+    """Cells of low and medium targets: per day, how many were told right and how many wrong, at a loss each."""
     entries = [
         (day, label, said, rows)
         for day, (right, wrong) in enumerate(days)
@@ -94,9 +131,10 @@ def drawn_cells(days: list[tuple[int, int]], loss: float) -> ScoreCells:
     ]
     day, label, said, rows = (np.array(column) for column in zip(*entries, strict=True))
     size = len(entries)
+    no = np.zeros(size, dtype=bool)
     return ScoreCells(
-        model=np.full(size, "m"), horizon=np.full(size, 48), day=day, idle=np.zeros(size, dtype=bool), label=label,
-        said=said, rows=rows, log_loss=loss * rows, rps=np.zeros(size),
+        model=np.full(size, "m"), horizon=np.full(size, 48), idle=no, change=no, server_group=np.full(size, ""),
+        day=day, label=label, said=said, rows=rows, log_loss=loss * rows, rps=loss / 2 * rows,
     )  # fmt: skip
 
 
@@ -105,7 +143,7 @@ def test_a_model_has_no_gain_over_itself():
 
     gains = block_bootstrap_difference(model, model)
 
-    assert [(each.gain, each.low, each.high) for each in gains.values()] == [(0.0, 0.0, 0.0)] * 2
+    assert [(each.gain, each.low, each.high) for each in gains.values()] == [(0.0, 0.0, 0.0)] * 3
 
 
 def test_a_gain_that_is_the_same_every_day_has_no_spread():
@@ -115,6 +153,7 @@ def test_a_gain_that_is_the_same_every_day_has_no_spread():
 
     assert (gains["macro_f1"].low, gains["macro_f1"].gain, gains["macro_f1"].high) == pytest.approx((0.3, 0.3, 0.3))
     assert (gains["log_loss"].low, gains["log_loss"].high) == pytest.approx((0.5, 0.5))
+    assert (gains["rps"].low, gains["rps"].gain, gains["rps"].high) == pytest.approx((0.25, 0.25, 0.25))
 
 
 def test_a_gain_won_on_a_single_day_is_not_certain():
