@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 from serverload.contracts.errors import InputError
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 _FORMATS = ("table", "csv", "json")
 
 
-def show(rows: "pa.Table", format: str) -> None:
-    """Print an Arrow table."""
+def show(rows: "pa.Table", format: str, to: TextIO | None = None) -> None:
+    """Print an Arrow table, on stdout unless told otherwise."""
     from serverload.store.table_reader import write_rows
 
-    write_rows(rows, checked_format(format), sys.stdout)
+    write_rows(rows, checked_format(format), to or sys.stdout)
 
 
-def show_plain(rows: Sequence[Mapping[str, object]], format: str) -> None:
+def show_plain(rows: Sequence[Mapping[str, object]], format: str, to: TextIO | None = None) -> None:
     """Print rows that all have the same keys; mixed kinds of values in a column are printed as text."""
     import pyarrow as pa
 
@@ -31,7 +31,7 @@ def show_plain(rows: Sequence[Mapping[str, object]], format: str) -> None:
         entries = [row[name] for row in rows]
         kinds = {type(entry) for entry in entries if entry is not None}
         columns[name] = entries if len(kinds) <= 1 else [None if entry is None else _told(entry) for entry in entries]
-    show(pa.table(columns), format)
+    show(pa.table(columns), format, to)
 
 
 def _told(entry: object) -> str:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as UnreadableSource
 
+from serverload.contracts.backtest_settings import BacktestSettings
 from serverload.contracts.errors import SettingsError
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.promotion_settings import PromotionSettings
@@ -137,6 +138,7 @@ class Settings(BaseSettings):
     forecast: ForecastSettings
     model: ModelSettings
     promotion: PromotionSettings
+    backtest: BacktestSettings
     upkeep: UpkeepSettings
     spark: SparkSettings
     broker: BrokerSettings
