@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from batch.backtest_record import note_report
-from batch.backtest_report import Counts, Report, TestedCutoff, report
+from batch.backtest_report import Counts, CutoffResult, Report, report
 from batch.cutoffs import HistoryDays, history_days, rolling_cutoffs
 from batch.fitting import FittedModel, fitted_model
 from batch.tested_rows import ceiling_forecasts, named_groups, tested_rows, truth_rows, with_truth
@@ -49,6 +49,8 @@ class History:
     servers: DataFrame
     truth: DataFrame | None
     days: HistoryDays
+    testable: HistoryDays
+    """Of the rows whose truth is known, where one is given; else as `days`."""
 
 
 def backtest(
@@ -64,7 +66,7 @@ def backtest(
         progress.step("read features")
         history = read_history(tables, settings, truth)
         wanted, step_days = settings.backtest.cutoffs, settings.backtest.step_days
-        cutoffs = rolling_cutoffs(history.days, wanted=wanted, step_days=step_days)
+        cutoffs = rolling_cutoffs(history.testable, history.days.start, wanted=wanted, step_days=step_days)
         if len(cutoffs) < wanted:
             progress.say(f"room for {len(cutoffs)} of {wanted} cut-offs")
         run.note_data(rows=sum(history.days.rows.values()), first=history.days.first_target, last=history.days.end)
@@ -90,7 +92,10 @@ def read_history(tables: DeltaTables, settings: Settings, truth: str | None) -> 
         hint = "backfill some history first"
         raise InputError(f"no rows for the horizons {', '.join(map(str, horizons))} h", where="features", hint=hint)
     known = truth_rows(tables.spark, truth) if truth else None
-    return History(rows, tables.read("hourly_load"), tables.read("servers"), known, days)
+    testable = history_days(with_truth(rows, known)) if known else days
+    if testable is None:
+        raise InputError("knows none of the hours of this history", where=truth or "", hint="is it of these data?")
+    return History(rows, tables.read("hourly_load"), tables.read("servers"), known, days, testable)
 
 
 def fitted_at(
@@ -106,7 +111,7 @@ def fitted_at(
 
 def _tested(
     history: History, cutoffs: tuple[datetime, ...], settings: Settings, progress: Progress
-) -> Iterator[TestedCutoff]:
+) -> Iterator[CutoffResult]:
     """Each cut-off in turn; what one has cached is freed before the next."""
     groups, step = named_groups(server_groups(history.servers)), timedelta(days=settings.backtest.step_days)
     for number, cutoff in enumerate(cutoffs, start=1):
@@ -117,9 +122,7 @@ def _tested(
             counts = _counts(_test(history, groups, cutoff, cutoff + step, settings), fitted, baselines)
         finally:
             baselines.release()
-        if not counts.scores.rows.size:
-            raise InputError("the truth knows none of the hours to test", where="--truth", hint="is it of this data?")
-        yield TestedCutoff(cutoff, fitted.rows, fitted.seconds, fitted.calendar_position, counts)
+        yield CutoffResult(cutoff, fitted.rows, fitted.seconds, fitted.calendar_position, counts)
 
 
 def _test(history: History, groups: DataFrame, first: datetime, end: datetime, settings: Settings) -> DataFrame:
@@ -155,17 +158,19 @@ def _parameters(settings: Settings, truth: str | None) -> dict[str, object]:
     }
 
 
-def _facts(history: History, tested: list[TestedCutoff], settings: Settings) -> dict[str, Any]:
+def _facts(history: History, tested: list[CutoffResult], settings: Settings) -> dict[str, Any]:
     """What must be known to read the report."""
     step = timedelta(days=settings.backtest.step_days)
-    rows = sum(history.days.rows_between(each.cutoff, each.cutoff + step) for each in tested)
-    counted = Counts.joined([each.counts for each in tested]).of(FOREST)
+    rows, in_truth = (
+        sum(days.rows_between(each.cutoff, each.cutoff + step) for each in tested)
+        for days in (history.days, history.testable)
+    )
     return {
         "first_target": f"{history.days.first_target:%Y-%m-%dT%H:%MZ}",
-        "test_end": f"{history.days.end:%Y-%m-%dT%H:%MZ}",
+        "test_end": f"{history.testable.end:%Y-%m-%dT%H:%MZ}",
         "cutoffs": [f"{each.cutoff:%Y-%m-%d}" for each in tested],
         "step_days": settings.backtest.step_days,
-        "tested_rows": int(counted.scores.rows.sum()),
-        "rows_not_in_truth": rows - int(counted.scores.rows.sum()),
+        "tested_rows": in_truth,
+        "rows_not_in_truth": rows - in_truth,
         "cost": settings.model.cost,
     }

@@ -58,7 +58,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class TestedCutoff:
+class CutoffResult:
     """One cut-off: how the forest was fitted before it, and what came of the forecasts after it."""
 
     cutoff: datetime
@@ -90,7 +90,7 @@ class Report:
         path.write_text(json.dumps(told, indent=1, allow_nan=False), encoding="utf-8")
 
 
-def report(tested: Sequence[TestedCutoff], cost: Cost, seed: int) -> Report:
+def report(tested: Sequence[CutoffResult], cost: Cost, seed: int) -> Report:
     """The rows of all cut-offs together and apart; `cost` as in the settings, `seed` of the bootstrap."""
     counts = Counts.joined([each.counts for each in tested])
     horizons = [("horizon_hours", each, _at(counts, each)) for each in _horizons(counts)]

@@ -44,20 +44,20 @@ def history_days(rows: DataFrame) -> HistoryDays | None:
     return HistoryDays({row[0]: row[1] for row in counted}, from_micros(first), end)
 
 
-def rolling_cutoffs(history: HistoryDays, *, wanted: int, step_days: int) -> tuple[datetime, ...]:
+def rolling_cutoffs(testable: HistoryDays, start: datetime, *, wanted: int, step_days: int) -> tuple[datetime, ...]:
     """The newest cut-offs that have rows to test on, the oldest first; from each on `step_days` days are tested.
 
-    They lie `step_days` apart, and the last one's days are the newest whole ones. Fewer than wanted where the history
-    is too short. Raises InputError where it allows none.
+    They lie `step_days` apart, and the last one's days are the newest whole ones; `start` is the first day to train on.
+    Fewer than wanted where the history is too short. Raises InputError where it allows none.
     """
     step, found = timedelta(days=step_days), list[datetime]()
-    cutoff = history.end - step
-    while cutoff - history.start >= timedelta(days=LEAST_TRAINING_DAYS) and len(found) < wanted:
-        if history.rows_between(cutoff, cutoff + step):
+    cutoff = testable.end - step
+    while cutoff - start >= timedelta(days=LEAST_TRAINING_DAYS) and len(found) < wanted:
+        if testable.rows_between(cutoff, cutoff + step):
             found.append(cutoff)
         cutoff -= step
     if not found:
-        there = f"{history.start:%Y-%m-%d} to {history.end - timedelta(days=1):%Y-%m-%d}"
+        there = f"{start:%Y-%m-%d} to {testable.end - timedelta(days=1):%Y-%m-%d}"
         what = f"no room for a cut-off with {LEAST_TRAINING_DAYS} days before it and {step_days} to test: {there}"
         raise InputError(what, where="features", hint="backfill more history, or give fewer --step-days")
     return tuple(reversed(found))

@@ -1,5 +1,6 @@
 """Rows that models are tested on, with what their scores are told apart by, and what is known of the truth."""
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
@@ -50,7 +51,7 @@ def truth_rows(spark: SparkSession, path: str) -> DataFrame:
     hint = "give the truth.parquet that `serverload generate` has written"
     try:
         found = spark.read.parquet(path)
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         raise InputError("cannot be read as Parquet", where=path, hint=hint) from error
     missing = [name for name in ("server_ip", "hour", *PROBABILITIES) if name not in found.columns]
     if missing:
