@@ -5,7 +5,7 @@ import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,12 @@ from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, 
 from serverload.cli.output import checked_format, show, show_plain
 from serverload.contracts.errors import InputError
 from serverload.contracts.setting_types import SECRET_NAMES, parse_utc_time
-from serverload.contracts.settings import is_local, leaves
+from serverload.contracts.settings import Settings, is_local, leaves
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NEWEST_HOUR = "`serverload status` tells the newest issued hour"
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 
@@ -31,17 +36,40 @@ def forecasts(
     server: Annotated[str | None, typer.Option("--server", help="One server's forecasts.")] = None,
     at: Annotated[str | None, typer.Option("--at", help="The hour that holds this time (UTC).")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="As believed at this time (UTC).")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="What moved the probability of the class.")] = False,
     format: Format = "table",
 ) -> None:
-    """Show the newest forecast of each server and coming hour."""
+    """Show the newest forecast of each server and coming hour, or the reasons of one server's."""
     from serverload.store import table_reader
 
-    found = table_reader.forecasts(
-        settings_of(config, home).home, server=server, at=_time("--at", at), as_of=_time("--as-of", as_of)
-    )
+    checked_format(format)
+    if reasons and server is None:
+        raise InputError("tells the reasons of one server's forecasts", where="--reasons", hint="add --server")
+    settings = settings_of(config, home)
+    found = table_reader.forecasts(settings.home, server=server, at=_time("--at", at), as_of=_time("--as-of", as_of))
+    if not found.num_rows and reasons:
+        raise InputError(f"no forecasts of {server} for that time", hint=_NEWEST_HOUR)
     if not found.num_rows:
-        print("no forecasts for that time; `serverload status` tells the newest issued hour", file=sys.stderr)
-    show(found, format)
+        print(f"no forecasts for that time; {_NEWEST_HOUR}", file=sys.stderr)
+    show(_reasons(settings, found) if reasons else found, format)
+
+
+def _reasons(settings: Settings, issued: "pa.Table") -> "pa.Table":
+    from serverload.store.forecast_reasons import forecast_reasons
+
+    told = forecast_reasons(
+        settings.home, issued, open_registry(settings).flat, retire_after_hours=settings.time.retire_after_hours
+    )
+    changed = {
+        row["target_hour"] for row in told.select(["target_hour", "data_changed"]).to_pylist() if row["data_changed"]
+    }
+    if changed:
+        print(
+            f"{len(changed)} of {issued.num_rows} forecasts would say something else now: late data has changed what "
+            "they were made from (data_changed); the reasons are those of the data as it is",
+            file=sys.stderr,
+        )
+    return told
 
 
 def sql(

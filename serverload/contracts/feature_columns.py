@@ -119,3 +119,6 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "full": tuple(column.name for column in FEATURES),
     "article": ARTICLE_FEATURES,
 }
+
+FEATURE_DEFINITION = 1
+"""Counts the meanings that features have had: raise it with a change after which older models no longer fit."""

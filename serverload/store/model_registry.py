@@ -13,6 +13,8 @@ from pyspark.ml import PipelineModel
 from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import EPOCH
 from serverload.model.decision import Decision
+from serverload.model.flat_forest import FlatForest
+from serverload.store.flat_models import store_flat, stored_flat
 from serverload.store.locks import held_for_home
 from serverload.store.model_files import load_pipeline, store_pipeline
 from serverload.store.tracking import NOT_THERE, Tracking
@@ -103,6 +105,7 @@ class ModelRegistry:
         self.name = name
         self._mine = f"name = '{name}'"
         self._loaded: dict[str, PipelineModel] = {}
+        self._flat: dict[str, FlatForest] = {}
 
     def champion(self) -> RegisteredModel | None:
         """The version with the alias `champion`; None when the registry is empty or not yet made (nor made now)."""
@@ -150,6 +153,18 @@ class ModelRegistry:
                 self._loaded[version] = load_pipeline(self.tracking, f"models:/{self.name}/{version}")
         return self._loaded[version]
 
+    def flat(self, version: str) -> FlatForest:
+        """The forest of a version as flat arrays, kept once loaded; needs no Spark session.
+
+        Raises ModelError, naming the version, when it is not registered or has no flat forest that fits.
+        """
+        if version not in self._flat:
+            self._required(version)
+            self._flat[version] = stored_flat(
+                self.tracking, f"models:/{self.name}/{version}", f"{self.name} version {version}"
+            )
+        return self._flat[version]
+
     def register(
         self, model: PipelineModel, run_id: str, facts: Mapping[str, str], files: Path | None = None
     ) -> RegisteredModel:
@@ -162,6 +177,7 @@ class ModelRegistry:
         client = self.tracking.client()
         with self.tracking.in_one_line(f"{self.name} cannot be registered"):
             uri = store_pipeline(self.tracking, model, run_id, files)
+            store_flat(self.tracking, model, uri)
             if not client.search_registered_models(self._mine):
                 client.create_registered_model(self.name)
             made = str(client.create_model_version(self.name, uri, run_id, tags=dict(facts)).version)
