@@ -38,18 +38,18 @@ def flat_forest(folder: Path) -> FlatForest:
     label, statement, imputer, loads, scaler, indexer, encoder, inputs, forest = stages
     flat = _inputs(statement, imputer, scaler, indexer)
     columns = [scaler["outputCol"], *_named("number", flat.numbers), *_named("coded", flat.labels)]
+    categories, known = list(flat.labels), _named("known", flat.loads)
     expected = [
         (label.rows()["labelsArray"], [list(CLASSES)]),
         (forest["numClasses"], len(CLASSES)),
         (imputer["missingValue"], "NaN"),
-        (imputer["inputCols"], _named("filled", flat.loads)),
-        (loads["inputCols"], _named("known", flat.loads)),
+        ((imputer["inputCols"], imputer["outputCols"]), (_named("filled", flat.loads), known)),
+        (loads["inputCols"], known),
         ((scaler["withMean"], scaler["withStd"]), (False, True)),
-        ((indexer["inputCols"], indexer["handleInvalid"]), (list(flat.labels), "keep")),
-        (
-            (encoder["dropLast"], encoder.rows()["categorySizes"]),
-            (False, [len(each) + 1 for each in flat.labels.values()]),
-        ),
+        ((indexer["inputCols"], indexer["handleInvalid"]), (categories, "keep")),
+        ((encoder["inputCols"], encoder["outputCols"]), (_named("indexed", categories), _named("coded", categories))),
+        (encoder["dropLast"], False),
+        (encoder.rows()["categorySizes"], [len(labels) + 1 for labels in flat.labels.values()]),
         (inputs["inputCols"], columns),
     ]
     for found, ours in expected:

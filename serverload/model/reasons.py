@@ -42,15 +42,16 @@ def reasons(model: FlatForest, features: pl.DataFrame) -> pl.DataFrame:
 def leading_reasons(terms: pl.DataFrame, classes: pl.Series, top: int) -> pl.DataFrame:
     """Of `reasons`, those of one class a row: `row`, `feature`, `value`, `contribution`.
 
-    `classes` names the class of each row. The base, the `top` features that moved it most, largest first, and the
-    others added up: their sum is still the probability.
+    `classes` names the class of each row. The base, the `top` features that moved it most, largest first (fewer where
+    fewer moved it), and the others added up: their sum is still the probability.
     """
     said = pl.DataFrame({"row": np.arange(len(classes)), "said": classes})
     by_class = [pl.when(pl.col("said") == name).then(each) for name, each in zip(CLASSES, CONTRIBUTIONS, strict=True)]
     told = terms.join(said, on="row").with_columns(contribution=pl.coalesce(by_class))
     is_base = pl.col("feature") == BASE
     rank = pl.col("contribution").abs().rank("ordinal", descending=True).over("row", is_base)
-    place = pl.when(is_base).then(0).otherwise(rank.clip(upper_bound=top + 1)).alias("place")
+    moved = pl.when(pl.col("contribution") == 0).then(top + 1).otherwise(rank.clip(upper_bound=top + 1))
+    place = pl.when(is_base).then(0).otherwise(moved).alias("place")
     first = pl.col("feature", "value").first()
     leading = told.group_by("row", place).agg(first, pl.col("contribution").sum()).sort("row", "place")
     of_others = pl.col("place") > top

@@ -102,9 +102,15 @@ def test_the_leading_reasons_are_those_of_the_class_that_is_said_and_the_rest_is
         (0, "month", 7.0, 0.25),
         (0, "other features", None, -0.125),
         (1, "base", None, 0.375),
-        (1, "usual_load", None, 0.125),
+        (1, "usual_load", None, -0.125),
         (1, "other features", None, 0.125),
     ]
+
+
+def test_what_moved_nothing_is_no_leading_reason():
+    told = leading_reasons(reasons(FOREST, drawn(month=[7])), pl.Series(["low"]), top=5)
+
+    assert told["feature"].to_list() == ["base", "usual_load", "other features"]
 
 
 def test_what_is_saved_is_loaded(tmp_path):
