@@ -9,6 +9,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from serverload.contracts.classes import SAME_PROBABILITY
 from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import hour_start
 from serverload.contracts.settings import Settings
@@ -21,8 +22,6 @@ from serverload.store.delta_tables import DeltaTables
 
 ISSUED_NOTE = "issued_hour"
 HOURLY_NOTE = "hourly_load_version"
-SAME_PROBABILITY = 1e-9
-"""Probabilities so near to each other are the same."""
 
 
 class ScoringModel(Protocol):

@@ -55,18 +55,18 @@ def forecasts(
 
 
 def _reasons(settings: Settings, issued: "pa.Table") -> "pa.Table":
+    """The reasons, and on stderr which forecasts have none or would say something else by now."""
     from serverload.store.forecast_reasons import forecast_reasons
 
-    told = forecast_reasons(
-        settings.home, issued, open_registry(settings).flat, retire_after_hours=settings.time.retire_after_hours
-    )
-    changed = {
-        row["target_hour"] for row in told.select(["target_hour", "data_changed"]).to_pylist() if row["data_changed"]
-    }
-    if changed:
+    hours = settings.time.retire_after_hours
+    told = forecast_reasons(settings.home, issued, open_registry(settings).flat, retire_after_hours=hours)
+    changed = {row["target_hour"]: row["data_changed"] for row in told.to_pylist()}
+    if others := issued.num_rows - len(changed):
+        print(f"{others} of {issued.num_rows} forecasts rest on no model and have no reasons (basis)", file=sys.stderr)
+    if now_else := sum(changed.values()):
         print(
-            f"{len(changed)} of {issued.num_rows} forecasts would say something else now: late data has changed what "
-            "they were made from (data_changed); the reasons are those of the data as it is",
+            f"{now_else} of {issued.num_rows} forecasts would be others now: late data has changed what they were made "
+            "from (data_changed); the reasons are those of the data as it is",
             file=sys.stderr,
         )
     return told

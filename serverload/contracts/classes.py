@@ -9,6 +9,10 @@ MICROS_LIMIT = 9_000_000_000_000_000_000
 """Sums beyond 9e12 are held at that limit instead of overflowing 64 bits."""
 
 
+SAME_PROBABILITY = 1e-9
+"""Probabilities so near to each other are the same."""
+
+
 class WorkloadClass(StrEnum):
     """The class of an hour's peak load, in ascending order."""
 

@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
+from serverload.contracts.classes import SAME_PROBABILITY
 from serverload.contracts.errors import ModelError
 from serverload.contracts.feature_columns import FEATURES, NULLABLE_FEATURES, FeatureColumn
+from serverload.model.decision import Decision
 from serverload.model.flat_forest import FlatForest
 from serverload.model.forecasting import PROBABILITIES, scored_rows
-
-SAME_PROBABILITY = 1e-9
 
 _ROWS = 100
 _UNKNOWN_SHARE = 0.2
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 def check_flat(flat: FlatForest, model: PipelineModel) -> None:
     """Score a hundred rows in both ways; needs a running Spark session. Raises ModelError where they differ."""
     rows = rows_at_cuts(flat, _ROWS)
-    apart = np.abs(flat.probabilities(rows) - spark_probabilities(model, rows)).max()
+    apart = np.abs(flat.probabilities(rows) - spark_probabilities(model, rows, flat.decision)).max()
     if not apart <= SAME_PROBABILITY:
         raise ModelError(f"laid flat, it gives probabilities that are {apart:.2g} from Spark's")
 
@@ -44,10 +44,10 @@ def rows_at_cuts(flat: FlatForest, count: int, seed: int = 42) -> pl.DataFrame:
     return pl.DataFrame(drawn | loads | flags).with_columns(pl.col(names).fill_nan(None))
 
 
-def spark_probabilities(model: PipelineModel, rows: pl.DataFrame) -> Floats:
-    """The pipeline's own probabilities of rows with all FEATURES, shape (n, 3), in their order."""
+def spark_probabilities(model: PipelineModel, rows: pl.DataFrame, decision: Decision | None = None) -> Floats:
+    """Probabilities of rows with all FEATURES as Spark gives them, shape (n, 3), in their order."""
     given = rows.with_columns(label=pl.lit(None, pl.String)).to_arrow(compat_level=pl.CompatLevel.oldest())
-    scored = scored_rows(SparkSession.active().createDataFrame(given).coalesce(1), model)
+    scored = scored_rows(SparkSession.active().createDataFrame(given).coalesce(1), model, decision)
     return pl.DataFrame(pl.from_arrow(scored.select(*PROBABILITIES).toArrow())).to_numpy()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import ModelError
 from serverload.contracts.feature_columns import FEATURE_DEFINITION
+from serverload.model.decision import Decision
 from serverload.model.flat_forest import FlatForest
 from serverload.model.flat_inputs import FlatInputs
 from serverload.model.flat_trees import FlatTrees
@@ -27,11 +28,11 @@ _HINT = "restore the registry's files, or register another with `serverload trai
 
 def save_flat(forest: FlatForest, folder: Path) -> None:
     """Write a forest's files into a folder."""
-    texts = json.dumps({name: getattr(forest.inputs, name) for name in _TEXTS})
+    texts = {name: getattr(forest.inputs, name) for name in _TEXTS} | {"decision": forest.decision.text()}
     numbers = {name: getattr(forest.inputs, name) for name in _INPUTS}
     numbers |= {f"tree_{name}": getattr(forest.trees, name) for name in _TREES}
     content = BytesIO()
-    np.savez_compressed(content, texts=np.array(texts), depth=np.array(forest.trees.depth), **numbers)
+    np.savez_compressed(content, texts=np.array(json.dumps(texts)), depth=np.array(forest.trees.depth), **numbers)
     (folder / ARRAYS).write_bytes(content.getvalue())
     facts = {
         "format": _FORMAT,
@@ -73,7 +74,7 @@ def load_flat(folder: Path, where: str = "") -> FlatForest:
             **{name: arrays[name] for name in _INPUTS},
         )
         trees = FlatTrees(depth=int(arrays["depth"]), **{name: arrays[f"tree_{name}"] for name in _TREES})
-    return FlatForest(inputs, trees)
+    return FlatForest(inputs, trees, Decision.of_text(texts["decision"]))
 
 
 def _check(facts: Mapping[str, Any], content: bytes, where: str) -> None:

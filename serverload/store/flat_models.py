@@ -1,11 +1,13 @@
 """Flat forests in the registry: made from a pipeline's stored files, kept among them, read without Spark."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from serverload.contracts.errors import ModelError
+from serverload.model.decision import Decision
 from serverload.model.flat_export import flat_forest
 from serverload.model.flat_files import load_flat, save_flat, save_reason
 from serverload.model.flat_forest import FlatForest
@@ -19,8 +21,8 @@ _PIPELINE = "sparkml"
 """Where MLflow keeps what Spark has written, below a model."""
 
 
-def store_flat(tracking: Tracking, model: "PipelineModel", address: str) -> None:
-    """Lay the pipeline flat that is stored at `runs:/ID/PATH`, and keep it below the same path.
+def store_flat(tracking: Tracking, model: "PipelineModel", decision: Decision, address: str) -> None:
+    """Lay the pipeline flat that is stored at `runs:/ID/PATH`, and keep it with its decision below the same path.
 
     It is kept only if it scores as `model`, the same pipeline in Spark, does. A pipeline that cannot be laid flat
     forecasts all the same: then the reason is kept for those who ask for the flat one, and logged.
@@ -33,7 +35,7 @@ def store_flat(tracking: Tracking, model: "PipelineModel", address: str) -> None
         made = Path(folder, _FOLDER)
         made.mkdir()
         try:
-            flat = flat_forest(Path(stored))
+            flat = replace(flat_forest(Path(stored)), decision=decision)
             check_flat(flat, model)
             save_flat(flat, made)
         except ModelError as error:

@@ -105,7 +105,6 @@ class ModelRegistry:
         self.name = name
         self._mine = f"name = '{name}'"
         self._loaded: dict[str, PipelineModel] = {}
-        self._flat: dict[str, FlatForest] = {}
 
     def champion(self) -> RegisteredModel | None:
         """The version with the alias `champion`; None when the registry is empty or not yet made (nor made now)."""
@@ -154,16 +153,9 @@ class ModelRegistry:
         return self._loaded[version]
 
     def flat(self, version: str) -> FlatForest:
-        """The forest of a version as flat arrays, kept once loaded; needs no Spark session.
-
-        Raises ModelError, naming the version, when it is not registered or has no flat forest that fits.
-        """
-        if version not in self._flat:
-            self._required(version)
-            self._flat[version] = stored_flat(
-                self.tracking, f"models:/{self.name}/{version}", f"{self.name} version {version}"
-            )
-        return self._flat[version]
+        """The forest of a version without Spark, read anew. Raises ModelError, naming the version, if none is there."""
+        where = f"{self.required(version).name} version {version}"
+        return stored_flat(self.tracking, f"models:/{self.name}/{version}", where)
 
     def register(
         self, model: PipelineModel, run_id: str, facts: Mapping[str, str], files: Path | None = None
@@ -177,7 +169,7 @@ class ModelRegistry:
         client = self.tracking.client()
         with self.tracking.in_one_line(f"{self.name} cannot be registered"):
             uri = store_pipeline(self.tracking, model, run_id, files)
-            store_flat(self.tracking, model, uri)
+            store_flat(self.tracking, model, Decision.of_text(facts.get(DECISION_TAG, "")), uri)
             if not client.search_registered_models(self._mine):
                 client.create_registered_model(self.name)
             made = str(client.create_model_version(self.name, uri, run_id, tags=dict(facts)).version)

@@ -10,13 +10,12 @@ from serverload.advance.changes import hour_changes
 from serverload.advance.forecasts import (
     HOURLY_NOTE,
     ISSUED_NOTE,
-    SAME_PROBABILITY,
     IssueRules,
     ScoringModel,
     scored_forecasts,
 )
 from serverload.advance.outcomes import FORECAST_KEY, MATURED_NOTE, matured_rows, newest_outcomes
-from serverload.contracts.classes import CLASSES
+from serverload.contracts.classes import CLASSES, SAME_PROBABILITY
 from serverload.contracts.instants import hour_start
 from serverload.contracts.settings import Settings
 from serverload.model.forecasting import PROBABILITIES

@@ -21,6 +21,7 @@ Run = Callable[..., Ran]
         ("backfill csv --config nope", 1, "--config: no profile or file 'nope'; use one of azure, base"),
         ("sql select", 1, "run `serverload backfill PATH` first"),
         ("forecasts --server 10.0.0.1", 1, "run `serverload backfill PATH` first"),
+        ("forecasts --reasons", 1, "--reasons: tells the reasons of one server's forecasts; add --server"),
         ("forecasts --at yesterday", 1, "--at: 'yesterday' is not a time; write it as 2016-06-01T12:00"),
         ("runs --format xml", 1, "--format: 'xml' is none of table, csv, json"),
         ("train --format xml", 1, "--format: 'xml' is none of table, csv, json"),

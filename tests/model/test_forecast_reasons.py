@@ -21,27 +21,39 @@ from serverload.cli import app
 from serverload.contracts.errors import InputError, ModelError
 from serverload.contracts.instants import hour_number, hour_start
 from serverload.contracts.tables import TABLES
-from serverload.store.model_registry import ModelRegistry
+from serverload.model.calibration import Calibration
+from serverload.model.decision import Decision
+from serverload.store.model_registry import DECISION_TAG, ModelRegistry
 from serverload.store.runs import job_run
 from serverload.store.table_reader import run_sql
 
 NAME = "serverload-forecast"
 DAYS = 12
-STEADY, LATE = "10.0.0.2", "10.0.0.3"
+NEW, STEADY, LATE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+
+DECISION = Decision(Calibration((0.8, 1.2), (0.1, -0.1)))
+RULES = IssueRules((1, 24, 48), 1, 168, min_known_hours=24, low_max=100.0, medium_max=500.0)
 
 
 @pytest.fixture(scope="module")
 def home(spark, fitted, tmp_path_factory) -> Path:
-    """Three servers with forecasts for 1, 24 and 48 hours ahead; data of the last server has changed since."""
+    """Three servers with forecasts for 1, 24 and 48 hours ahead, one of the first's not the model's.
+
+    Data of the last server has changed since.
+    """
     folder = tmp_path_factory.mktemp("home")
     registry = ModelRegistry("", NAME, str(folder))
     with job_run(registry.tracking, "train") as run:
-        registry.register(fitted, run.run_id, {"feature_set": "full"})
+        registry.register(fitted, run.run_id, {"feature_set": "full", DECISION_TAG: DECISION.text()})
     hours = simulated_hours(3, DAYS)
     hourly, origin = hourly_table(spark, hours), hour_number(MONDAY) + 24 * DAYS - 1
     servers = hourly.groupBy("server_ip").agg(sf.min("hour").alias("first_hour"))
-    issued = scored_forecasts(hourly, servers, registry.champion(), [origin], IssueRules((1, 24, 48), 1, 168))
-    put(folder, "forecasts", issued.toArrow())
+    servers = servers.withColumn("server_type", sf.lit(1))
+    champion = registry.champion()
+    issued = scored_forecasts(hourly, servers, champion, champion.decision, [origin], RULES)
+    of_new = (sf.col("server_ip") == NEW) & (sf.col("horizon_hours") == 48)
+    basis = sf.when(of_new, "climatology").otherwise(sf.col("basis"))
+    put(folder, "forecasts", issued.withColumn("basis", basis).toArrow())
     put(folder, "servers", servers.toArrow())
     late = (pl.col("server_ip") == LATE) & (pl.col("hour") == hour_start(origin))
     load = pl.when(late).then(5.0).otherwise("peak_load").alias("peak_load")
@@ -73,7 +85,7 @@ def test_the_reasons_of_each_coming_hour_are_told_without_java(home, tmp_path):
 
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert rows["target_hour"].to_list() == ["2016-06-18T00:00:00Z", "2016-06-18T23:00:00Z", "2016-06-19T23:00:00Z"]
-    assert [(names[0], names[-1], len(names)) for names in rows["feature"]] == [("base", "other features", 7)] * 3
+    assert [(names[0], *names[-2:]) for names in rows["feature"]] == [("base", "other features", "calibration")] * 3
     assert rows["contribution"].to_list() == pytest.approx(rows["issued_probability"].to_list(), abs=1e-9)
     assert rows["data_changed"].to_list() == [False] * 3
 
@@ -81,7 +93,7 @@ def test_the_reasons_of_each_coming_hour_are_told_without_java(home, tmp_path):
 def test_the_largest_reasons_come_first_and_have_the_value_that_the_table_has(home, capsys):
     rows, _err = told(capsys, home, "--server", STEADY, "--at", "2016-06-18T00:30")
 
-    sizes = rows["contribution"].abs().to_list()[1:-1]
+    sizes = rows["contribution"].abs().to_list()[1:-2]
     assert sizes == sorted(sizes, reverse=True)
     assert rows["target_hour"].unique().to_list() == ["2016-06-18T00:00:00Z"]
     (lag,) = rows.filter(pl.col("feature") == "peak_load_origin_lag_2h")["value"]
@@ -96,12 +108,20 @@ def test_late_data_since_is_told_and_not_hidden(home, capsys):
     assert rows["data_changed"].to_list() == apart.to_list()
     changed = rows.filter("data_changed")["target_hour"].n_unique()
     assert changed > 0
-    assert err.startswith(f"{changed} of 3 forecasts would say something else now: late data has changed what they")
+    assert err.startswith(f"{changed} of 3 forecasts would be others now: late data has changed what they were made")
+
+
+def test_forecasts_that_are_not_the_models_are_counted_and_have_no_reasons(home, capsys):
+    rows, err = told(capsys, home, "--server", NEW)
+
+    assert rows["horizon_hours"].unique().sort().to_list() == [1, 24]
+    assert err == "1 of 3 forecasts rest on no model and have no reasons (basis)\n"
 
 
 def test_what_cannot_be_told_is_one_line(home, capsys):
     for arguments, line in (
         (["--at", "2016-06-25"], f"no forecasts of {STEADY} for that time; `serverload status`"),
+        (["--server", NEW, "--at", "2016-06-19T23:00"], "reasons: no forecast there rests on the model: too little"),
         (["--server", "10.9.9.9"], "no forecasts for server 10.9.9.9; it is not in table servers"),
     ):
         with pytest.raises(InputError, match=line):

@@ -11,6 +11,8 @@ import pytest
 from flat_cases import FOREST, INPUTS, TREES, drawn
 
 from serverload.contracts.errors import InputError, ModelError
+from serverload.model.calibration import Calibration
+from serverload.model.decision import Decision
 from serverload.model.flat_files import load_flat, save_flat, save_reason
 from serverload.model.flat_forest import FlatForest
 from serverload.model.reasons import leading_reasons, reasons
@@ -107,6 +109,23 @@ def test_the_leading_reasons_are_those_of_the_class_that_is_said_and_the_rest_is
     ]
 
 
+def test_what_calibration_changes_is_told_apart():
+    halved = replace(FOREST, decision=Decision(Calibration(slopes=(0.5, 1.0), shifts=(0.0, 0.0))))
+    rows = drawn(usual_load=[40.0], missing_usual_load=[True], month=[7])
+
+    told = reasons(halved, rows)
+
+    # low: odds of 0.375 are 3 / 5, half of them on the log scale is the square root
+    low = 0.6**0.5 / (1 + 0.6**0.5)
+    assert told["feature"].to_list()[-1] == "calibration"
+    assert told.row(-1)[3:] == pytest.approx((low - 0.375, 0.375 - low, 0.0))
+    assert halved.probabilities(rows)[0] == pytest.approx([low, 0.625 - low, 0.375], abs=1e-15)
+    assert told.select(pl.col("^contribution_.*$").sum()).row(0) == pytest.approx((low, 0.625 - low, 0.375), abs=1e-15)
+    leading = leading_reasons(told, pl.Series(["medium"]), top=1)
+    assert leading["feature"].to_list() == ["base", "month", "other features", "calibration"]
+    assert leading["contribution"].sum() == pytest.approx(0.625 - low, abs=1e-15)
+
+
 def test_what_moved_nothing_is_no_leading_reason():
     told = leading_reasons(reasons(FOREST, drawn(month=[7])), pl.Series(["low"]), top=5)
 
@@ -114,12 +133,14 @@ def test_what_moved_nothing_is_no_leading_reason():
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    save_flat(FOREST, tmp_path)
+    saved = replace(FOREST, decision=Decision(Calibration((0.5, 1.0), (0.25, 0.0)), thresholds={"": (0.1, 0.2, 0.3)}))
+    save_flat(saved, tmp_path)
     loaded = load_flat(tmp_path)
 
+    assert loaded.decision == saved.decision
     rows = drawn(usual_load=[20.0, None], month=[7, 9])
     assert loaded.inputs.labels == INPUTS.labels
-    assert loaded.probabilities(rows).tolist() == FOREST.probabilities(rows).tolist()
+    assert loaded.probabilities(rows).tolist() == saved.probabilities(rows).tolist()
     assert {path.name for path in tmp_path.iterdir()} == {"model.npz", "facts.json"}
 
 
