@@ -181,7 +181,7 @@ def test_the_article_set_trains_on_48_hours_alone(spark, hours, tmp_path):
 
 def test_tuning_keeps_the_best_of_its_trials_each_a_run_below_the_training(spark, hours, tmp_path):
     tables = filled_home(spark, tmp_path, hours.filter(pl.col("server_ip") < "10.0.0.3"))
-    settings = settings_for(tmp_path, training_horizons="48", trees=2, depth=1)
+    settings = settings_for(tmp_path, training_horizons="48", trees=2, depth=1, feature_subset="auto")
     registry = ModelRegistry("", settings.model.name, settings.home)
 
     bounds = TuningBounds(9, 60, 2, {"trees": (2,), "depth": (1, 4)})
