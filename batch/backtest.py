@@ -14,7 +14,7 @@ from batch.cutoffs import HistoryDays, history_days, rolling_cutoffs
 from batch.fitting import FittedModel, fitted_model
 from batch.tested_rows import ceiling_forecasts, named_groups, tested_rows, truth_rows, with_truth
 from batch.train import FOREST
-from batch.train_data import ARTICLE_HORIZONS
+from batch.train_data import labelled_rows, learned_horizons, without_rows
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -83,14 +83,11 @@ def read_history(tables: DeltaTables, settings: Settings, truth: str | None) -> 
     """The labelled rows of whole days at the horizons to test, and what belongs to them. Raises InputError."""
     if tables.version("features") < 0:
         raise InputError("there are no features", where=tables.home, hint="run `serverload backfill` first")
-    model = settings.model
-    horizons = ARTICLE_HORIZONS if model.feature_set == "article" else model.training_horizons
-    labelled = sf.col("horizon_hours").isin(list(horizons)) & sf.col("label").isNotNull()
-    rows = tables.read("features").where(labelled)
+    horizons = learned_horizons(settings.model)
+    rows = labelled_rows(tables.read("features"), horizons)
     days = history_days(rows)
     if days is None:
-        hint = "backfill some history first"
-        raise InputError(f"no rows for the horizons {', '.join(map(str, horizons))} h", where="features", hint=hint)
+        raise without_rows(horizons)
     known = truth_rows(tables.spark, truth) if truth else None
     testable = history_days(with_truth(rows, known)) if known else days
     if testable is None:

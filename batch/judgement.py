@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from batch.promotion_gate import Judgement, Standing
+from batch.train_data import labelled_rows
 from serverload.contracts.errors import InputError, ModelError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
@@ -53,7 +53,7 @@ def judge(
     ours = standing(cells, challenger.version, seed)
     if champion is None:
         return replace(found, challenger=ours)
-    gain = rps_gain(all_horizons(cells, challenger.version), all_horizons(cells, champion.version), seed)
+    gain = rps_gain(cells.of(challenger.version), cells.of(champion.version), seed)
     return replace(found, challenger=ours, champion=standing(cells, champion.version, seed), over_champion=gain)
 
 
@@ -67,8 +67,7 @@ def judged_rows(tables: DeltaTables, models: Sequence[RegisteredModel], settings
     horizons = set(settings.model.training_horizons)
     for model in models:
         horizons &= set(model.only_horizons or horizons)
-    labelled = sf.col("horizon_hours").isin(sorted(horizons)) & sf.col("label").isNotNull()
-    known = tables.read("features").where(labelled)
+    known = labelled_rows(tables.read("features"), horizons)
     start = max(unseen_from(model) for model in models)
     newest = known.agg(sf.unix_micros(sf.max("target_hour"))).collect()[0][0]
     end = max(start, (from_micros(newest or 0) + timedelta(hours=1)).replace(hour=0))
@@ -110,20 +109,14 @@ def scored_cells(judged: JudgedRows, models: Sequence[RegisteredModel], settings
         baselines.release()
 
 
-def all_horizons(cells: ScoreCells, name: str) -> ScoreCells:
-    """The entries of one model or baseline, whatever their horizon."""
-    return replace(cells, horizon=np.zeros_like(cells.horizon)).of(name, 0)
-
-
 def standing(cells: ScoreCells, version: str, seed: int) -> Standing:
     """How a version did, over all horizons."""
-    its = all_horizons(cells, version)
-    gains = {name: rps_gain(its, all_horizons(cells, name), seed) for name in BASELINES}
+    its = cells.of(version)
+    gains = {name: rps_gain(its, cells.of(name), seed) for name in BASELINES}
     horizons = sorted(set(cells.horizon.tolist()))
     return Standing(scores(its), gains, {each: scores(cells.of(version, each)).rps for each in horizons})
 
 
 def rps_gain(ours: ScoreCells, theirs: ScoreCells, seed: int) -> Gain:
     """The gain in RPS of one over another on the same rows, with the 95 % interval of a bootstrap over days."""
-    ours, theirs = (replace(cells, log_loss=cells.rps) for cells in (ours, theirs))
-    return block_bootstrap_difference(ours, theirs, seed=seed)["log_loss"]
+    return block_bootstrap_difference(ours, theirs, seed=seed)["rps"]

@@ -25,14 +25,19 @@ def tested_rows(
 
     `hourly` as `hourly_load`, `groups` as `named_groups` gives them; a server of no group is of group unknown.
     """
-    hours = hourly.select("server_ip", sf.col("hour").alias("target_hour"), sf.lit(True).alias("observed"))
-    known = rows.join(hours, list(_HOUR), "left").join(sf.broadcast(groups), "server_ip", "left")
+    known = with_idle(rows, hourly).join(sf.broadcast(groups), "server_ip", "left")
     told = {
-        "idle": sf.col("observed").isNull(),
         "change": change_hour(low_max=low_max, medium_max=medium_max),
         "server_group": sf.coalesce("server_group", sf.lit(_UNKNOWN)),
     }
-    return known.withColumns(told).drop("observed")
+    return known.withColumns(told)
+
+
+def with_idle(rows: DataFrame, hourly: DataFrame) -> DataFrame:
+    """The rows with `idle`: whether the server had no sessions in the target hour."""
+    hours = hourly.select("server_ip", sf.col("hour").alias("target_hour"), sf.lit(True).alias("observed"))
+    known = rows.join(hours, list(_HOUR), "left")
+    return known.withColumn("idle", sf.col("observed").isNull()).drop("observed")
 
 
 def named_groups(groups: DataFrame) -> DataFrame:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from batch.fitting import FittedModel, fitted_forest, fitted_model, mean_rps, uses_calendar_position
+from batch.fitting import FittedModel, fitted_forest, fitted_model, mean_rps
 from batch.pictures import confusion_picture, importances_picture
+from batch.tested_rows import with_idle
 from batch.train_data import TrainingData, training_data
 from batch.train_range import rows_in_range
 from batch.tuning import TuningBounds, tuned_settings
@@ -36,9 +36,6 @@ from serverload.store.model_registry import DECISION_TAG, ModelRegistry, Registe
 from serverload.store.runs import JobRun, job_run
 
 FOREST = "forest"
-SAMPLED_SHARE = 0.9
-"""A forest fitted on more than this share of `max_training_rows` was fitted on a sample that this has made smaller."""
-
 _READ_TABLES = ("features", "hourly_load")
 _METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss", "rps", "rows")
 _SCORED = ("server_ip", "target_hour", "horizon_hours", "label", "idle")
@@ -114,6 +111,8 @@ def train(
             )
             settings = settings.model_copy(update={"model": found})
         run.note_parameters(_parameters(settings))
+        if settings.model.feature_set == "full" and max(settings.forecast.horizons) > max(data.horizons):
+            progress.say(f"forecasts beyond {max(data.horizons)} h have nothing to learn from: see training_horizons")
         fitted = fitted_model(
             data.all_rows,
             server_groups(tables.read("servers")),
@@ -123,8 +122,8 @@ def train(
             progress=progress,
         )
         comparisons = _compared(tables, data, fitted, settings, progress)
-        if fitted.rows > SAMPLED_SHARE * settings.model.max_training_rows:
-            run.note_key_metrics(_sampling_effect(data, settings.model, progress))
+        if data.rows > len(data.horizons) * settings.model.max_training_rows:
+            run.note_metrics(_sampling_effect(data, fitted, settings.model, progress))
         progress.step("register the model")
         facts = _facts(tables, data, fitted, settings)
         run.note_facts(facts)
@@ -143,7 +142,7 @@ def _compared(
     progress.step("test on the days kept out")
     baselines = fit_baselines(data.all_rows, low_max=settings.classes.low_max, medium_max=settings.classes.medium_max)
     in_test = sf.col("month") >= f"{data.test_start:%Y-%m}"
-    test = _with_idle(data.test, tables.read("hourly_load").where(in_test)).persist()
+    test = with_idle(data.test, tables.read("hourly_load").where(in_test)).persist()
     try:
         forest = scored_rows(test, fitted.pipeline, fitted.decision).withColumn("model", sf.lit(FOREST))
         columns = [*_SCORED, "model", "workload_class", *PROBABILITIES]
@@ -154,23 +153,14 @@ def _compared(
     return _comparisons(cells, settings.model.seed)
 
 
-def _sampling_effect(data: TrainingData, settings: ModelSettings, progress: Progress) -> dict[str, float]:
-    """Ranked probability score on the test days with the sample as it is and with half of it: what more would bring."""
-    scores = {}
-    for name, rows in (("sample", settings.max_training_rows), ("half_sample", settings.max_training_rows // 2)):
-        progress.step(f"fit on {rows:,} rows, to tell what the sampling costs")
-        position = uses_calendar_position(settings, data.first_target, data.test_start)
-        chosen = settings.model_copy(update={"max_training_rows": rows})
-        pipeline, _count = fitted_forest(data.all_rows, chosen, calendar_position=position)
-        scores[f"{name}_rps"] = mean_rps(data.test, pipeline)
-    return scores
-
-
-def _with_idle(rows: DataFrame, observed: DataFrame) -> DataFrame:
-    """The rows with `idle`: whether the server had no sessions in the target hour."""
-    hours = observed.select("server_ip", sf.col("hour").alias("target_hour"), sf.lit(True).alias("observed"))
-    known = rows.join(hours, ["server_ip", "target_hour"], "left")
-    return known.withColumn("idle", sf.col("observed").isNull()).drop("observed")
+def _sampling_effect(
+    data: TrainingData, fitted: FittedModel, settings: ModelSettings, progress: Progress
+) -> dict[str, float]:
+    """Ranked probability score on the test days of the forest and of one on half its rows: what more would bring."""
+    halved = settings.model_copy(update={"max_training_rows": settings.max_training_rows // 2})
+    progress.step(f"fit on {halved.max_training_rows:,} rows, to tell what the sampling costs")
+    half, _rows = fitted_forest(data.all_rows, halved, calendar_position=fitted.calendar_position)
+    return {"sample_rps": mean_rps(data.test, fitted.pipeline), "half_sample_rps": mean_rps(data.test, half)}
 
 
 def _comparisons(cells: ScoreCells, seed: int) -> tuple[Comparison, ...]:

@@ -1,5 +1,6 @@
 """What a model is trained on and what it is tested on: whole days cut off the end, nothing of them in training."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,17 +40,32 @@ class TrainingData:
     horizons: tuple[int, ...]
 
 
+def learned_horizons(settings: ModelSettings) -> tuple[int, ...]:
+    """The horizons (h) that the chosen feature set is learned for."""
+    return ARTICLE_HORIZONS if settings.feature_set == "article" else settings.training_horizons
+
+
+def labelled_rows(features: DataFrame, horizons: Iterable[int]) -> DataFrame:
+    """Rows of `features` at some horizons whose target is known."""
+    return features.where(sf.col("horizon_hours").isin(sorted(horizons)) & sf.col("label").isNotNull())
+
+
+def without_rows(horizons: Iterable[int]) -> InputError:
+    """The error for a history without any such row."""
+    what = f"no rows for the horizons {', '.join(map(str, horizons))} h"
+    return InputError(what, where="features", hint="backfill some history first")
+
+
 def training_data(features: DataFrame, settings: ModelSettings) -> TrainingData:
     """Cut `features` into training and the newest whole `test_days`.
 
     Rows after the last whole day are left out. Raises InputError, one line, when too little is left to train on.
     """
-    horizons = ARTICLE_HORIZONS if settings.feature_set == "article" else settings.training_horizons
-    of_horizons = features.where(sf.col("horizon_hours").isin(list(horizons)) & sf.col("label").isNotNull())
+    horizons = learned_horizons(settings)
+    of_horizons = labelled_rows(features, horizons)
     newest = of_horizons.agg(sf.unix_micros(sf.max("target_hour"))).collect()[0][0]
     if newest is None:
-        hint = "backfill some history first"
-        raise InputError(f"no rows for the horizons {', '.join(map(str, horizons))} h", where="features", hint=hint)
+        raise without_rows(horizons)
     test_end = (from_micros(newest) + timedelta(hours=1)).replace(hour=0)
     test_start = test_end - timedelta(days=settings.test_days)
     all_rows = of_horizons.where(sf.col("target_hour") < sf.lit(test_start))

@@ -24,6 +24,8 @@ from serverload.store.runs import list_runs
 DAYS, TEST_DAYS = 20, 4
 TEST_START = MONDAY + timedelta(days=DAYS - TEST_DAYS)
 HORIZONS = (6, 48)
+SAMPLED = {"max_training_rows": 1000}
+"""Fewer than the 1,800 targets of five servers before the test."""
 
 
 def no_groups(spark: SparkSession) -> DataFrame:
@@ -48,6 +50,16 @@ def trained(tables: DeltaTables, settings: Settings) -> TrainResult:
     return train(tables, settings, ModelRegistry("", settings.model.name, settings.home), Silent())
 
 
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines = list[str]()
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
 @pytest.fixture(scope="module")
 def hours() -> pl.DataFrame:
     """Five servers, and six hours after the last whole day."""
@@ -57,7 +69,7 @@ def hours() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def result(spark, hours, tmp_path_factory) -> TrainResult:
     home = tmp_path_factory.mktemp("home")
-    return trained(filled_home(spark, home, hours), settings_for(home))
+    return trained(filled_home(spark, home, hours), settings_for(home, **SAMPLED))
 
 
 def test_the_test_is_the_newest_whole_days(result):
@@ -73,7 +85,7 @@ def test_nothing_of_the_test_days_reaches_the_model(spark, hours, result, tmp_pa
     altered = hours.with_columns(pl.when(late).then(pl.col(name) * 7 + 1).otherwise(name).alias(name) for name in peaks)
     altered = altered.filter(~late | (pl.col("hour").dt.hour() % 5 != 0))
 
-    chosen = settings_for(tmp_path).model
+    chosen = settings_for(tmp_path, **SAMPLED).model
     data = training_data(features_of(hourly_table(spark, altered), HORIZONS), chosen)
     when = {"first": data.first_target, "end": data.test_start}
     fitted = fitted_model(data.all_rows, no_groups(spark), chosen, **when, progress=Silent())
@@ -142,6 +154,8 @@ def test_the_run_holds_metrics_versions_and_pictures(result):
     assert run.data.metrics["h48_macro_f1"] == pytest.approx(result.comparisons[6].scores.macro_f1)
     assert run.data.metrics["h6_climatology_log_loss"] == pytest.approx(result.comparisons[5].scores.log_loss)
     assert {"h48_recall_high", "h48_precision_low", "h48_active_rps", "fit_seconds"} <= set(run.data.metrics)
+    # what sampling costs: the forest on half the rows, another one, is scored on the same days
+    assert 0 < run.data.metrics["sample_rps"] != run.data.metrics["half_sample_rps"] > 0
     kept = {file.path for file in tracking.client().list_artifacts(result.run_id)}
     assert {"confusion_matrix.png", "importances.png", "comparison.json"} <= kept
     (row,) = list_runs(tracking)
@@ -186,7 +200,11 @@ def test_tuning_keeps_the_best_of_its_trials_each_a_run_below_the_training(spark
 
     bounds = TuningBounds(9, 60, 2, {"trees": (2,), "depth": (1, 4)})
 
-    made = train(tables, settings, registry, Silent(), chosen_range="2016-06-06:", tuning=bounds)
+    told = Heard()
+    farther = settings.forecast.model_copy(update={"horizons": (48, 72)})
+    settings = settings.model_copy(update={"forecast": farther})
+
+    made = train(tables, settings, registry, told, chosen_range="2016-06-06:", tuning=bounds)
 
     (parent,) = list_runs(registry.tracking)
     run = registry.tracking.client().get_run(made.run_id)
@@ -195,6 +213,7 @@ def test_tuning_keeps_the_best_of_its_trials_each_a_run_below_the_training(spark
     assert run.data.metrics["tuned_rps"] < run.data.metrics["untuned_rps"]
     assert run.data.params["depth"] == "4"
     assert run.data.params["range"] == "2016-06-06:"
+    assert told.lines == ["forecasts beyond 48 h have nothing to learn from: see training_horizons"]
 
 
 def test_a_history_too_short_for_folds_is_one_line(spark, hours, tmp_path):
