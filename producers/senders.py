@@ -1,5 +1,6 @@
 """Where messages go: one Sender protocol, and Kafka by kafka-python or, faster, by confluent-kafka."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
@@ -155,12 +156,10 @@ class ConfluentSender:
         self._next_offsets = end_offsets(bootstrap, topic, self._client)
         self._failure: str | None = None
         self._thrown_away, self._thrown_away_codes = False, (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
-        self._raised = (KafkaException, SystemError)
+        self._log, self._raised = _Log(), (KafkaException, SystemError)
         times = {"delivery.timeout.ms": int(delivery_seconds * 1000)}
         place: dict[str, Any] = {"bootstrap.servers": bootstrap, "compression.type": compression or "none"}
-        # told to a callback: left to itself, a fatal error may end `flush` with no word of what it was
-        place["error_cb"] = self._broken
-        self._producer = Producer({**_LIBRDKAFKA, **place, **times, **(librdkafka or {})}, logger=_quiet_logger())
+        self._producer = Producer({**_LIBRDKAFKA, **place, **times, **(librdkafka or {})}, logger=self._log)
 
     @property
     def destination(self) -> Destination:
@@ -181,19 +180,22 @@ class ConfluentSender:
                 )
                 return
             except BufferError:
-                self._producer.poll(0.1)
+                with suppress(*self._raised):  # a fatal error: the next try is refused
+                    self._producer.poll(0.1)
+            except self._raised as error:
+                self._failure, self._thrown_away = self._failure or str(error), True
+                raise self._broken(self._why()) from error
 
     def flush(self) -> dict[int, int]:
         """Wait until all has arrived; see Sender."""
+        left = 0
         try:
             left = self._producer.flush(self._seconds + 10)
-            self._hear_why()
-        except self._raised as error:  # a fatal error: the messages that it broke say no more than that they are lost
-            raise broker_error(self._bootstrap, error.__cause__ or error, self._destination.topic) from error
-        if self._failure or left:
-            what = self._failure or f"{left} messages without an answer"
-            refused = refusal(self._bootstrap, what, self._destination.topic)
-            raise refused or BrokerError(what, where=f"broker at {self._bootstrap}", hint=UNREACHED_HINT)
+        except self._raised as error:
+            self._failure, self._thrown_away = self._failure or str(error), True
+        what = self._why() or (left and f"{left} messages without an answer")
+        if what:
+            raise self._broken(what)
         return dict(self._next_offsets)
 
     def sent_since(self, offsets: Mapping[int, int], run: str) -> set[int]:
@@ -202,18 +204,21 @@ class ConfluentSender:
 
     def close(self) -> None:
         """Drop what was not flushed."""
-        self._producer.purge()
-        self._producer.flush(1)
+        with suppress(*self._raised):  # a fatal error that was told already
+            self._producer.purge()
+            self._producer.flush(1)
 
-    def _hear_why(self) -> None:
-        """Messages that librdkafka has thrown away are told before the fatal error that broke them: wait for it."""
+    def _broken(self, what: str) -> BrokerError:
+        refused = refusal(self._bootstrap, what, self._destination.topic)
+        return refused or BrokerError(what, where=f"broker at {self._bootstrap}", hint=UNREACHED_HINT)
+
+    def _why(self) -> str:
+        """What failed, if anything did; a fatal error may be told after the messages that it broke: wait for it."""
         waits = iter(range(int(_FATAL_SECONDS / _POLL_SECONDS)))
-        while self._thrown_away and next(waits, None) is not None:
-            self._producer.poll(_POLL_SECONDS)
-
-    def _broken(self, error: Any) -> None:
-        if error.fatal():
-            self._failure, self._thrown_away = str(error.str()), False
+        while self._thrown_away and not self._log.fatal_error and next(waits, None) is not None:
+            with suppress(*self._raised):
+                self._producer.poll(_POLL_SECONDS)
+        return self._log.fatal_error or self._failure or ""
 
     def _arrived(self, error: Any, message: Any) -> None:
         if error is not None:
@@ -231,10 +236,19 @@ def _kafka_python_times(delivery_seconds: float) -> dict[str, int]:
     }
 
 
-def _quiet_logger() -> Any:
-    """A logger that keeps librdkafka's chatter off stderr unless logging is set up."""
-    import logging
+class _Log:
+    """What librdkafka says, handed on to the logger `confluent_kafka`; its fatal error is kept.
 
-    logger = logging.getLogger("confluent_kafka")
-    logger.addHandler(logging.NullHandler())
-    return logger
+    Only its line in the log is certain: `flush` raises it too, but a callback that runs after it wipes the words out.
+    """
+
+    def __init__(self) -> None:
+        self.fatal_error: str | None = None
+        self._logger = logging.getLogger("confluent_kafka")
+        self._logger.addHandler(logging.NullHandler())  # keeps chatter off stderr unless logging is set up
+
+    def log(self, level: int, form: str, facility: str, *said: str) -> None:
+        """Take one line, in the words of logging.Logger.log."""
+        if facility == "FATAL":
+            self.fatal_error = self.fatal_error or said[-1]
+        self._logger.log(level, form, facility, *said)
