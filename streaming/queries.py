@@ -39,14 +39,17 @@ def started_query(
     checkpoint: Checkpoint,
     *,
     available_now: bool,
+    same_topic: Callable[[], None],
     earliest: Callable[[], Mapping[str, int]],
     committed: Committed,
     failed: Callable[[ServerloadError], None],
 ) -> StreamingQuery:
     """Start the ingest of messages; `committed` hears of each batch once it is complete, `failed` of our own errors.
 
-    The time of a batch is Spark's own batch timestamp, kept in the checkpoint: a retry sees the same. `earliest` asks
-    the broker for the first offsets that it still has, where messages are missed.
+    The time of a batch is Spark's own batch timestamp, kept in the checkpoint: a retry sees the same. `same_topic`
+    raises, before a batch is written, where the topic has been made anew: its offsets begin again, and Spark would pass
+    over those below the old ones. `earliest` asks the broker for the first offsets that it still has, where messages
+    are missed.
     """
     timed = messages.withColumn("batch_micros", F.unix_micros(F.current_timestamp()))
     packed = timed.mapInArrow(partial(_packed_messages, ingest), _PACKED)
@@ -56,6 +59,7 @@ def started_query(
             batch = IngestBatch(LIVE, checkpoint.id, batch_id, checkpoint.batch_time(batch_id))
             with computed_once(rows) as once:
                 offsets = _read_offsets(once, checkpoint, batch_id, earliest)
+                same_topic()
                 committed(batch, commit_batch(tables, once, batch, offsets=offsets), offsets)
         except ServerloadError as error:
             failed(error)

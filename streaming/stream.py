@@ -99,6 +99,7 @@ class Stream:
             self._settings.stream,
             self._checkpoint,
             available_now=available_now,
+            same_topic=lambda: self._checkpoint.claim(topic.id()),
             earliest=topic.earliest_offsets,
             committed=self._committed,
             failed=self._keep_failure,
@@ -138,7 +139,7 @@ class Stream:
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
-        done = self._advance.run(self._model, self._registry.version)
+        done = self._advance.run(self._model, self._issuer)
         self._issued.extend(done.issued)
         for hour in done.issued:
             self._progress.say(f"issued the forecasts of {hour_start(hour):%Y-%m-%d %H:%M}Z")
@@ -149,6 +150,17 @@ class Stream:
 
     def _model(self) -> RegisteredModel | None:
         return self._champion.current()
+
+    def _issuer(self, version: str) -> RegisteredModel | None:
+        """The model that issued before; None where it can be loaded no more: what it said stays as it is."""
+        model = self._registry.version(version)
+        try:
+            if model:
+                model.pipeline()
+        except ModelError as error:
+            self._progress.say(f"late data changes no forecast of that model: {error}")
+            return None
+        return model
 
     def _issued_by(self) -> str | None:
         origin = issued_hour(self._tables)

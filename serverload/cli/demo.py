@@ -74,10 +74,13 @@ def demo(
 
 
 def _make_anew(home: Path) -> None:
-    """Empty the demo's home; a folder that no demo made is not touched."""
+    """Empty the demo's home, once a broker that a killed demo left there has ended; no other folder is touched."""
+    from serverload.store.broker import EmbeddedBroker
+
     if home.exists() and any(home.iterdir()):
         if not (home / _MARK).exists():
             raise InputError("is not empty and was not made by a demo", where=str(home), hint="choose another --home")
+        EmbeddedBroker().stop(home)
         shutil.rmtree(home)
     home.mkdir(parents=True, exist_ok=True)
     (home / _MARK).touch()

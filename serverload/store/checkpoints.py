@@ -26,13 +26,15 @@ class Checkpoint:
         self.folder = folder
 
     def claim(self, topic_id: str) -> None:
-        """Mark a new checkpoint as one of this format and topic. Raises StoreError for one that is of another."""
+        """Mark a new checkpoint as one of this format and topic. Raises StoreError for one that is of another.
+
+        One that no query has begun has read nothing: its mark, perhaps half written by a killed start, is made anew.
+        """
         address = f"{self.folder}/serverload.json"
-        marked = read_text(self._spark, address)
-        if marked is None and not self.begun:
+        if not self.begun:
             write_text(self._spark, address, json.dumps({"format": FORMAT, "topic_id": topic_id}))
             return
-        mark = self._parsed(marked or "{}", address)
+        mark = self._parsed(read_text(self._spark, address) or "{}", address)
         if mark.get("format") != FORMAT:
             what = f"was written by another version of serverload (format {mark.get('format', 0)}, not {FORMAT})"
             raise StoreError(what, where=self.folder, hint=_HINT)

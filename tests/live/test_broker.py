@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -18,9 +19,10 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
+from serverload.cli.demo import _make_anew
 from serverload.contracts.errors import BrokerError, PlatformError
-from serverload.store.broker import BrokerStatus, EmbeddedBroker, bootstrap_for
-from serverload.store.broker_process import BrokerProcess
+from serverload.store.broker import BrokerInfo, BrokerStatus, EmbeddedBroker, bootstrap_for
+from serverload.store.broker_process import BrokerProcess, launch
 
 BROKER = EmbeddedBroker()
 START = "import sys; from serverload.store.broker import EmbeddedBroker as B; started = B().start(sys.argv[1], 0)"
@@ -175,6 +177,24 @@ def test_a_later_process_with_our_mark_but_another_start_time_is_not_ours(home):
     assert not earlier.alive()
     assert earlier.end(1)
     assert started.process.alive()
+
+
+def test_a_demo_begun_anew_ends_the_broker_that_a_killed_one_left(tmp_path):
+    """A process that sleeps stands for the broker: what tells it is the mark in its arguments."""
+    home = tmp_path / "demo"
+    _make_anew(home)
+    (home / "broker").mkdir()
+    mark = f"-Dserverload.broker={home}/broker"
+    command = [sys.executable, "-c", "import time; time.sleep(600)", mark]
+    process = launch(command, mark=mark, folder=home, output=tmp_path / "out")
+    info = BrokerInfo("127.0.0.1:1", "x", process, ready=True, log=tmp_path)
+    (home / "broker" / "broker.json").write_text(json.dumps(asdict(info), default=str))
+    assert BROKER.status(home).running
+
+    _make_anew(home)
+
+    assert not process.alive()
+    assert [file.name for file in home.iterdir()] == [".serverload-demo"]
 
 
 def start_ticks(pid: int) -> str:

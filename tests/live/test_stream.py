@@ -1,5 +1,6 @@
 """The live path on a real broker: the same events by replay and stream as by backfill, and forecasts on top."""
 
+import shutil
 import threading
 from datetime import date
 from pathlib import Path
@@ -78,20 +79,27 @@ def test_stream_and_backfill_make_the_same_hours(
     assert drained(by_stream, live, kafka.bootstrap).counts.read == 0
 
 
-def test_live_days_after_a_trained_history_are_forecast_and_matured(
-    spark: SparkSession, kafka, history: list[Path], tmp_path: Path
-) -> None:
-    topic = kafka.topic(2)
-    settings = settings_for(tmp_path / "home", topic)
+@pytest.fixture(scope="module")
+def forecasting(
+    spark: SparkSession, kafka, history: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[DeltaTables, Settings, list[StreamResult]]:
+    """A trained history and the day after it, live; what the stream did before and after that day was sent."""
+    topic, home = kafka.topic(2), tmp_path_factory.mktemp("home")
+    settings = settings_for(home, topic)
     tables = DeltaTables(spark, settings.home)
     backfill(tables, settings.ingest, [str(file) for file in history[:-1]], Silent())
     Advance(tables, settings).run()
     update_features(tables, settings, Silent())
     train(tables, settings, ModelRegistry("", settings.model.name, settings.home), Silent())
     first = drained(tables, settings, kafka.bootstrap)
-    sent([str(history[-1])], kafka.bootstrap, topic, tmp_path, FaultRates())
+    sent([str(history[-1])], kafka.bootstrap, topic, home, FaultRates())
+    return tables, settings, [first, drained(tables, settings, kafka.bootstrap)]
 
-    second = drained(tables, settings, kafka.bootstrap)
+
+def test_live_days_after_a_trained_history_are_forecast_and_matured(
+    forecasting: tuple[DeltaTables, Settings, list[StreamResult]],
+) -> None:
+    tables, settings, (first, second) = forecasting
 
     assert len(first.issued) == 1
     assert len(second.issued) == settings.forecast.catch_up_hours
@@ -132,3 +140,25 @@ def assert_scored_rows_equal_the_features_table(tables: DeltaTables, settings: S
     )
     assert missed.count() > 0
     assert missed.exceptAll(live.select(*names)).isEmpty()
+
+
+def test_late_data_for_forecasts_of_a_model_that_can_be_loaded_no_more_leaves_them_and_is_ingested(
+    forecasting: tuple[DeltaTables, Settings, list[StreamResult]], kafka, tmp_path: Path
+) -> None:
+    tables, settings, _done = forecasting
+    shutil.rmtree(Path(settings.home) / "mlartifacts")
+    (server,) = (
+        row["server_ip"] for row in run_sql(settings.home, "select min(server_ip) server_ip from servers").to_pylist()
+    )
+    late = tmp_path / "late.csv"
+    late.write_text(f"2016-03-02 12:00:00,,1,1,1,1,1,1,1,1,1,1,1,99999,10.9.9.9,{server}\n")
+    sent([str(late)], kafka.bootstrap, settings.stream.topic, tmp_path, FaultRates())
+    before = tables.version("forecasts")
+
+    done = drained(tables, settings, kafka.bootstrap)
+
+    assert (done.counts.accepted, done.issued, tables.version("forecasts")) == (1, (), before)
+    peaks = run_sql(
+        settings.home, f"select max(peak_load) >= 99999 as late from hourly_load where server_ip = '{server}'"
+    )
+    assert peaks.to_pylist() == [{"late": True}]

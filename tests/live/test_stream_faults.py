@@ -17,6 +17,7 @@ from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.store import delta_tables
 from serverload.store.broker import EmbeddedBroker
+from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.table_reader import run_sql
@@ -155,19 +156,59 @@ def test_a_batch_cut_after_each_of_its_writes_ends_as_if_it_had_not_been(
         assert asked(cut, query) == asked(whole, query), query
 
 
-def test_a_topic_made_anew_is_refused_in_one_line(spark: SparkSession, kafka: Kafka, tmp_path: Path) -> None:
+MADE_ANEW = r"belongs to a topic that has been deleted and made anew; see .*runbook"
+
+
+def make_anew(bootstrap: str, topic: str) -> None:
+    """Delete the topic and make another of its name, with three lines."""
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as admin:
+        admin.delete_topics([topic])
+        until(lambda: topic not in admin.list_topics(), 30)
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    send(bootstrap, topic, line(2), line(3), line(4))
+
+
+class Meanwhile(Silent):
+    """Something that happens once the stream has begun, before its query looks for messages."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self._happens = happens
+
+    def step(self, *_told: object) -> None:
+        happens, self._happens = self._happens, lambda: None
+        happens()
+
+
+def test_a_topic_made_anew_is_refused_in_one_line_before_its_first_lines_are_passed_over(
+    spark: SparkSession, kafka: Kafka, tmp_path: Path
+) -> None:
     topic = kafka.topic(1)
     settings = settings_for(tmp_path, topic)
     send(kafka.bootstrap, topic, line(1))
     drained(spark, settings, kafka)
-    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
-        admin.delete_topics([topic])
-        until(lambda: topic not in admin.list_topics(), 30)
-        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
-    send(kafka.bootstrap, topic, line(2), line(3))
+    registry = ModelRegistry("", settings.model.name, settings.home)
+    meanwhile = Meanwhile(lambda: make_anew(kafka.bootstrap, topic))
+    stream = Stream(DeltaTables(spark, settings.home), settings, registry, meanwhile)
 
-    with pytest.raises(StoreError, match=r"belongs to a topic that has been deleted and made anew; see .*runbook"):
+    with pytest.raises(StoreError, match=MADE_ANEW):
+        stream.run(kafka.bootstrap, available_now=True, stop=threading.Event())
+
+    with pytest.raises(StoreError, match=MADE_ANEW):
         drained(spark, settings, kafka)
+    assert asked(settings, "select sum(sessions)::int from load_windows") == [(1,)]
+
+
+def test_a_mark_that_a_killed_start_has_half_written_is_made_anew(spark: SparkSession, tmp_path: Path) -> None:
+    mark = tmp_path / "serverload.json"
+    mark.write_text('{"form')
+    checkpoint = Checkpoint(spark, str(tmp_path))
+
+    checkpoint.claim("a topic")
+
+    (tmp_path / "metadata").write_text('{"id": "11111111-1111-1111-1111-111111111111"}')
+    checkpoint.claim("a topic")
+    with pytest.raises(StoreError, match=MADE_ANEW):
+        checkpoint.claim("another")
 
 
 @pytest.mark.parametrize("mark", ["", '{"format": 0}'])
