@@ -37,6 +37,9 @@ from serverload.store.runs import JobRun, job_run
 
 FOREST = "forest"
 _READ_TABLES = ("features", "hourly_load")
+TEST_RPS_FACT = "test_rps"
+"""Fact of a version: its ranked probability score in the test by horizon, as `1:0.0312,48:0.0587`."""
+
 _METRICS = ("macro_f1", "weighted_f1", "accuracy", "log_loss", "rps", "rows")
 _SCORED = ("server_ip", "target_hour", "horizon_hours", "label", "idle")
 
@@ -125,7 +128,7 @@ def train(
         if data.rows > len(data.horizons) * settings.model.max_training_rows:
             run.note_metrics(_sampling_effect(data, fitted, settings.model, progress))
         progress.step("register the model")
-        facts = _facts(tables, data, fitted, settings)
+        facts = _facts(tables, data, fitted, settings) | {TEST_RPS_FACT: _test_rps(comparisons)}
         run.note_facts(facts)
         _note_results(run, fitted.pipeline, comparisons, {"fit_seconds": fitted.seconds, "fitted_rows": fitted.rows})
         registered = registry.register(fitted.pipeline, run.run_id, facts)
@@ -196,6 +199,11 @@ def _facts(tables: DeltaTables, data: TrainingData, fitted: FittedModel, setting
         DECISION_TAG: fitted.decision.text(),
         **versions,
     }
+
+
+def _test_rps(comparisons: Sequence[Comparison]) -> str:
+    forest = (made for made in comparisons if made.model == FOREST)
+    return ",".join(f"{made.horizon_hours}:{made.scores.rps:.6f}" for made in forest)
 
 
 def _note_results(

@@ -23,6 +23,11 @@ class ChampionFollower:
         self._good: RegisteredModel | None = None
         self._refused, self._away = "", False
 
+    @property
+    def at_work(self) -> str | None:
+        """The version that was given last."""
+        return self._good.version if self._good else None
+
     def current(self) -> RegisteredModel | None:
         """The model to issue with; None where there is none yet, or none that can be used."""
         try:
@@ -44,7 +49,7 @@ class ChampionFollower:
 
     def _take(self, champion: RegisteredModel) -> None:
         try:
-            self._check(champion)
+            checked(self._spark, champion)
         except ModelError as error:
             if self._refused != champion.version:
                 self._refused = champion.version
@@ -59,21 +64,21 @@ class ChampionFollower:
         version = self._issued_by()
         model = self._registry.version(version) if version else None
         try:
-            return model and self._check(model)
+            return model and checked(self._spark, model)
         except ModelError:
             return None
-
-    def _check(self, model: RegisteredModel) -> RegisteredModel:
-        """The model, loaded and tried. Raises ModelError where its artefacts are missing or it cannot score."""
-        try:
-            check_scores(self._spark, model.pipeline())
-        except ModelError as error:
-            hint = "`serverload rollback`, or train anew and promote"
-            raise ModelError(str(error), where=f"{model.name} version {model.version}", hint=hint) from error
-        return model
 
     def _tell_away(self, why: str) -> None:
         if bool(why) != self._away:
             self._away = bool(why)
-            at_work = self._good.version if self._good else None
-            self._told("registry_away" if why else "registry_back", at_work, why or "answers again")
+            self._told("registry_away" if why else "registry_back", self.at_work, why or "answers again")
+
+
+def checked(spark: SparkSession, model: RegisteredModel) -> RegisteredModel:
+    """The model, loaded and tried. Raises ModelError where its artefacts are missing or it cannot score."""
+    try:
+        check_scores(spark, model.pipeline())
+    except ModelError as error:
+        hint = "`serverload rollback`, or train anew and promote"
+        raise ModelError(str(error), where=f"{model.name} version {model.version}", hint=hint) from error
+    return model

@@ -28,6 +28,7 @@ from streaming.champion import ChampionFollower
 from streaming.queries import started_query
 from streaming.sources import kafka_messages, kafka_options
 from streaming.topic import Topic
+from streaming.watch import ChampionWatch
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
@@ -54,6 +55,7 @@ class Stream:
         self._tables, self._settings, self._registry, self._progress = tables, settings, registry, progress
         self._advance = Advance(tables, settings)
         self._champion = ChampionFollower(tables.spark, registry, self._issued_by, self._tell)
+        self._watch = ChampionWatch(tables, settings, registry, self._tell)
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
         self._batches, self._counts, self._lost = 0, LineCounts(), 0
         self._issued: list[int] = []
@@ -139,7 +141,9 @@ class Stream:
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
-        done = self._advance.run(self._model, self._issuer)
+        done = self._advance.run(self._model, self._issuer, self._shadows)
+        if done.closed_hour is not None:
+            self._watch.look(done.closed_hour)
         self._issued.extend(done.issued)
         for hour in done.issued:
             self._progress.say(f"issued the forecasts of {hour_start(hour):%Y-%m-%d %H:%M}Z")
@@ -150,6 +154,9 @@ class Stream:
 
     def _model(self) -> RegisteredModel | None:
         return self._champion.current()
+
+    def _shadows(self, issued: int) -> list[RegisteredModel]:
+        return self._watch.shadows(issued, self._champion.at_work)
 
     def _issuer(self, version: str) -> RegisteredModel | None:
         """The model that issued before; None where it can be loaded no more: what it said stays as it is."""

@@ -1,24 +1,19 @@
-"""Commands over the history: generate, backfill, train."""
+"""Commands over the history: generate, backfill."""
 
-import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from serverload.cli.console import progress
-from serverload.cli.models import standing
-from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
-from serverload.cli.output import checked_format, show_plain
+from serverload.cli.options import CONFIG, Config, Home, open_registry, open_tables, settings_of
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.backfill import BackfillResult
-    from batch.train import TrainResult
-    from batch.tuning import TuningBounds
     from producers.synthetic import Noise
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
@@ -30,7 +25,6 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(generate)
     app.command()(backfill)
-    app.command()(train)
 
 
 def generate(
@@ -78,16 +72,6 @@ def backfill(
     tell_backfill(result)
 
 
-def train(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
-    """Fit the forest, test it on the newest days, register it: the first one is champion, later ones challenge it."""
-    settings = settings_of(config, home)
-    checked_format(format)
-    with progress() as bar:
-        result = run_train(settings, open_tables(settings, "train", bar), open_registry(settings), bar)
-    tell_train(result, sys.stdout if format == "table" else sys.stderr)
-    show_plain(result.table(), format)
-
-
 def run_backfill(
     settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", paths: list[str], bar: Progress, force: bool
 ) -> "BackfillResult":
@@ -109,22 +93,6 @@ def run_backfill(
     return result
 
 
-def run_train(
-    settings: Settings,
-    tables: "DeltaTables",
-    registry: "ModelRegistry",
-    bar: Progress,
-    chosen_range: str = "full",
-    tuning: "TuningBounds | None" = None,
-) -> "TrainResult":
-    """Bring the features up to date and train."""
-    from batch.features import update_features
-    from batch.train import train as train_forest
-
-    update_features(tables, settings, bar)
-    return train_forest(tables, settings, registry, bar, chosen_range=chosen_range, tuning=tuning)
-
-
 def tell_backfill(result: "BackfillResult") -> None:
     """Print what a backfill did."""
     counts = result.counts
@@ -140,17 +108,6 @@ def tell_backfill(result: "BackfillResult") -> None:
         print(f"  rejected {lines:,}: {reason}")
     for field, lines in sorted(counts.repaired_by_field.items(), key=lambda entry: -entry[1]):
         print(f"  repaired {lines:,}: {field}")
-
-
-def tell_train(result: "TrainResult", to: TextIO | None = None) -> None:
-    """Print what a training made; rows for another program on stdout must stand alone there."""
-    print(
-        f"{result.model.name} version {result.model.version}: {result.fitted_rows:,} rows of "
-        f"{result.servers} servers from {result.first_target:%Y-%m-%d}, tested from {result.test_start:%Y-%m-%d} "
-        f"to {result.test_end:%Y-%m-%d %H:%M}Z",
-        file=to,
-    )
-    print(standing(result.model), file=to)
 
 
 def _check_paths(paths: list[str]) -> None:

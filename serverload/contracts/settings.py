@@ -25,6 +25,7 @@ from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.promotion_settings import PromotionSettings
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
 from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
+from serverload.contracts.watch_settings import WatchSettings
 
 DEFAULT_PROFILE = "local"
 
@@ -139,6 +140,7 @@ class Settings(BaseSettings):
     model: ModelSettings
     promotion: PromotionSettings
     backtest: BacktestSettings
+    watch: WatchSettings
     upkeep: UpkeepSettings
     spark: SparkSettings
     broker: BrokerSettings

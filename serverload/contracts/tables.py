@@ -54,10 +54,25 @@ _MODEL = (
     Column("model_name", "STRING", "registered model"),
     Column("model_version", "STRING", "version of the registered model"),
 )
+_FORECAST = (
+    _SERVER,
+    *_TARGET,
+    Column("workload_class", "STRING", "low, medium or high: the least expected cost; null where basis is none"),
+    Column("probability_low", "DOUBLE", "probability of low"),
+    Column("probability_medium", "DOUBLE", "probability of medium"),
+    Column("probability_high", "DOUBLE", "probability of high"),
+    *_MODEL,
+    Column("revision", "INT", "0, and one more each time late data changed it"),
+    Column("issued_at", "TIMESTAMP", "when it was written"),
+    Column("basis", "STRING", "model; climatology or none where too little is known of the server"),
+    Column("prediction_set", "STRING", "classes, joined by commas, one of which comes with the stated coverage"),
+    Column("target_date", "DATE", "UTC day of the target hour"),
+)
 
 STREAM_EVENTS = (
     *("offsets_lost", "broker_away", "broker_back"),
-    *("model_taken", "model_refused", "registry_away", "registry_back"),
+    *("model_taken", "model_refused", "model_rolled_back", "registry_away", "registry_back"),
+    *("shadow_taken", "shadow_refused"),
 )
 
 TABLES: dict[str, Table] = {
@@ -198,25 +213,15 @@ TABLES: dict[str, Table] = {
         Table(
             "forecasts",
             "issued forecast (append-only)",
-            (
-                _SERVER,
-                *_TARGET,
-                Column(
-                    "workload_class", "STRING", "low, medium or high: the least expected cost; null where basis is none"
-                ),
-                Column("probability_low", "DOUBLE", "probability of low"),
-                Column("probability_medium", "DOUBLE", "probability of medium"),
-                Column("probability_high", "DOUBLE", "probability of high"),
-                *_MODEL,
-                Column("revision", "INT", "0, and one more each time late data changed it"),
-                Column("issued_at", "TIMESTAMP", "when it was written"),
-                Column("basis", "STRING", "model; climatology or none where too little is known of the server"),
-                Column(
-                    "prediction_set", "STRING", "classes, joined by commas, one of which comes with the stated coverage"
-                ),
-                Column("target_date", "DATE", "UTC day of the target hour"),
-            ),
+            _FORECAST,
             ("server_ip", "issued_hour", "horizon_hours", "revision"),
+            ("target_date",),
+        ),
+        Table(
+            "shadow_forecasts",
+            "forecast of a model that runs beside the champion (append-only, never revised)",
+            _FORECAST,
+            ("server_ip", "issued_hour", "horizon_hours", "model_version"),
             ("target_date",),
         ),
         Table(

@@ -13,7 +13,7 @@ from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 SOURCES = ("history", "live")
-_TROUBLE = ("broker_away", "registry_away", "model_refused")
+_TROUBLE = ("broker_away", "registry_away", "model_refused", "shadow_refused")
 _COUNTS = ("read", "accepted", "rejected", "skipped")
 
 _NEWEST_OUTCOMES = """
@@ -81,7 +81,9 @@ def _stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
         qualify row_number() over (partition by about order by event_at desc) = 1
     """
     told = {about: detail for about, event, detail in connection.sql(newest).fetchall() if event in _TROUBLE}
-    return {"lost_offsets": lost} | {f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model")}
+    return {"lost_offsets": lost} | {
+        f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model", "shadow")
+    }
 
 
 def _forecast_facts(connection: duckdb.DuckDBPyConnection, home: str, now: datetime) -> dict[str, object]:

@@ -24,7 +24,7 @@ START = date(2016, 2, 28)
 ISSUED = datetime(2016, 2, 29, 20, tzinfo=UTC)
 MADE = {
     "load_windows", "rejects", "ingest_log", "ingested_files", "backfill_plans", "hourly_load", "servers", "features",
-    "forecasts", "forecast_outcomes", "stream_log",
+    "forecasts", "shadow_forecasts", "forecast_outcomes", "stream_log",
 }  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     Advance(tables, settings).run()
     update_features(tables, settings, Silent())
     put(tables, "forecasts", [FORECAST | {"horizon_hours": hours, "target_hour": at(hours)} for hours in (1, 2, 5)])
+    put(tables, "shadow_forecasts", [FORECAST | {"model_version": "4"}])
     put(tables, "forecast_outcomes", [OUTCOME, OUTCOME | {"outcome_revision": 1, "actual_class": "high"}])
     put(tables, "stream_log", [EVENT])
     return place

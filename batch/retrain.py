@@ -1,0 +1,58 @@
+"""Retrain: train on the data up to now where drift or age asks for it, and promote what is better."""
+
+from dataclasses import dataclass
+
+from batch.drift import Drift, measured_drift
+from batch.promotion import Promotion, promote
+from batch.train import TrainResult, train
+from serverload.contracts.progress import Progress
+from serverload.contracts.settings import Settings
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.runs import job_run
+
+NO_CHAMPION = "there is no champion"
+ASKED = "asked for"
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """Why a model was trained anew, and what became of it; all is empty where it was not needed.
+
+    `drift` is None where there was no champion to hold the data against.
+    """
+
+    why: str
+    drift: Drift | None
+    trained: TrainResult | None = None
+    promotion: Promotion | None = None
+
+    def table(self) -> list[dict[str, object]]:
+        """Rows for the command line: the checks of the promotion, else the test of the training, else the drift."""
+        if self.promotion:
+            return self.promotion.table()
+        if self.trained:
+            return self.trained.table()
+        return self.drift.table() if self.drift else []
+
+
+def retrain(
+    tables: DeltaTables, settings: Settings, registry: ModelRegistry, progress: Progress, *, if_needed: bool
+) -> Retrained:
+    """Train, and promote where every check of the gate holds; recorded as a run beside those of its parts.
+
+    `features` must be up to date. With `if_needed` nothing is trained unless there is no champion, something has
+    drifted, or its history is too old. Raises InputError and ModelError as its parts do.
+    """
+    champion = registry.champion()
+    drift = measured_drift(tables, settings, champion, progress) if champion else None
+    found = drift.reasons() if drift else NO_CHAMPION
+    if if_needed and not found:
+        return Retrained("", drift)
+    why = found or ASKED
+    with job_run(registry.tracking, "retrain", {"if_needed": if_needed, "why": why}) as run:
+        trained = train(tables, settings, registry, progress)
+        run.note_data(rows=trained.rows, first=trained.first_target, last=trained.test_end)
+        judged = promote(tables, settings, registry, progress, trained.model) if champion else None
+        run.note_facts({"serverload.verdict": judged.verdict if judged else "first champion"})
+    return Retrained(why, drift, trained, judged)

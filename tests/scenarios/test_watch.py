@@ -1,0 +1,139 @@
+"""Shadows and automatic rollback: a promotion that was none, and one that was a mistake, on a real registry."""
+
+from pathlib import Path
+
+import pytest
+from advance_cases import FIRST, NOW, SERVERS, add_hours
+from pyspark.ml import PipelineModel
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
+from batch.features import update_features
+from serverload.advance import Advance
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import Settings, load_settings
+from serverload.model.pipeline import forest_pipeline
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.quality import quality
+from serverload.store.runs import job_run
+from serverload.store.table_reader import run_sql
+from streaming.watch import ChampionWatch
+
+HOURS = 72
+HORIZONS = (1, 6)
+
+
+def settings_for(home: Path, **watch: object) -> Settings:
+    bounds = {"rollback_days": 7, "least_days": 3, "least_forecasts": 300, **watch}
+    forecast = {"horizons": ",".join(map(str, HORIZONS)), "catch_up_hours": HOURS}
+    model = {"training_horizons": "1,6"}
+    return load_settings(flags={"home": str(home), "model": model, "forecast": forecast, "watch": bounds})
+
+
+class Fleet:
+    """A home with a registry, driven as a stream drives it: three days close, then the watch looks."""
+
+    def __init__(self, tables: DeltaTables, settings: Settings) -> None:
+        self.tables, self.settings = tables, settings
+        self.registry = ModelRegistry("", settings.model.name, tables.home)
+        self.told = list[tuple[str, str | None]]()
+        self.now = NOW
+        add_hours(tables, FIRST, NOW)
+        Advance(tables, settings).run()
+        update_features(tables, settings, Silent())
+
+    def register(self, model: PipelineModel) -> str:
+        with job_run(self.registry.tracking, "train") as run:
+            return self.registry.register(model, run.run_id, {"feature_set": "full"}).version
+
+    def three_days(self, settings: Settings | None = None) -> str:
+        """Let them close and look; the champion's version after it."""
+        add_hours(self.tables, self.now, self.now + HOURS)
+        self.now += HOURS
+        watch = ChampionWatch(
+            self.tables,
+            settings or self.settings,
+            self.registry,
+            lambda event, version, _why: self.told.append((event, version)),
+        )
+        champion = self.registry.champion()
+        done = Advance(self.tables, self.settings).run(
+            lambda: champion, self.registry.version, lambda issued: watch.shadows(issued, champion.version)
+        )
+        watch.look(done.closed_hour)
+        return self.registry.champion().version
+
+    def shadows(self) -> list[tuple[str, int]]:
+        query = "select model_version, count(*) as rows from shadow_forecasts group by 1 order by 1"
+        return [(row["model_version"], row["rows"]) for row in run_sql(self.tables.home, query).to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def fleet(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    home = tmp_path_factory.mktemp("home")
+    return Fleet(DeltaTables(spark, str(home)), settings_for(home))
+
+
+def test_an_equal_champion_stays_and_a_worse_one_gives_way_to_the_one_before(fleet: Fleet) -> None:
+    features = fleet.tables.read("features").where("label is not null").coalesce(1).cache()
+    good = forest_pipeline("full", trees=10, depth=5, seed=1).fit(features)
+    low_is_high = sf.when(sf.col("label") == "low", "high").when(sf.col("label") == "high", "low").otherwise("medium")
+    bad = forest_pipeline("full", trees=10, depth=5, seed=1).fit(features.withColumn("label", low_is_high))
+    rows_of_three_days = HOURS * len(SERVERS) * len(HORIZONS)
+
+    first = fleet.register(good)
+    assert fleet.three_days() == first
+    assert fleet.shadows() == []  # no champion before it, and a challenger runs in shadow only if that is set
+
+    second = fleet.register(good)
+    fleet.registry.promote(second, "a test")
+    assert fleet.three_days() == second
+    assert fleet.shadows() == [(first, rows_of_three_days)]
+
+    third = fleet.register(bad)
+    fleet.registry.promote(third, "a mistake")
+    assert fleet.three_days() == second
+    assert fleet.told == [("shadow_taken", first), ("shadow_taken", second), ("model_rolled_back", third)]
+    assert "matured forecasts of 4 days" in fleet.registry.version(third).moves[-1].why
+
+    by_model = {(row["role"], row["model"]): row for row in quality(fleet.tables.home, days=14, by="model").to_pylist()}
+    equal, better = by_model["shadow", first], by_model["shadow", second]
+    assert equal["rps"] == pytest.approx(equal["issued_rps"], abs=1e-12)
+    assert better["rps"] < better["issued_rps"] / 2
+
+    assert fleet.three_days() == second
+    assert fleet.shadows() == [(first, rows_of_three_days), (second, rows_of_three_days)]  # nobody is on probation
+
+
+def test_a_challenger_runs_in_shadow_if_set_and_a_broken_one_is_told_and_left_out(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.told.clear()
+    before = dict(fleet.shadows())
+    features = fleet.tables.read("features").where("label is not null").coalesce(1).cache()
+    challenger = fleet.register(forest_pipeline("full", trees=2, depth=2, seed=1).fit(features))
+    with_shadow = settings_for(tmp_path, shadow=True)
+
+    fleet.three_days(with_shadow)
+    assert dict(fleet.shadows()) == before | {challenger: HOURS * len(SERVERS) * len(HORIZONS)}
+
+    from pyspark.ml.feature import SQLTransformer
+
+    broken = fleet.register(PipelineModel([SQLTransformer(statement="SELECT *, moon AS wanted FROM __THIS__")]))
+    rows = dict(fleet.shadows())
+    fleet.three_days(with_shadow)
+    assert dict(fleet.shadows()) == rows
+    assert fleet.told == [("shadow_taken", challenger), ("shadow_refused", broken)]
+
+
+def test_after_its_days_a_champion_is_compared_no_more(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.registry.promote(fleet.register(PipelineModel([])), "never issues")
+    watch = ChampionWatch(fleet.tables, settings_for(tmp_path), fleet.registry, lambda *_told: None)
+    closed = fleet.now - 2
+    (before,) = [model.version for model in watch.shadows(closed, None)]
+    assert watch.shadows(closed, before) == []
+    never = ChampionWatch(fleet.tables, settings_for(tmp_path, rollback_days=0), fleet.registry, lambda *_told: None)
+    assert never.shadows(closed, None) == []
+
+    fleet.registry.promote(before, "back by hand")  # which has issued for days
+    over = ChampionWatch(fleet.tables, settings_for(tmp_path, rollback_days=3), fleet.registry, lambda *_told: None)
+    assert over.shadows(closed, None) == []
