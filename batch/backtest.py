@@ -20,7 +20,7 @@ from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
 from serverload.model.baselines import Baselines, fit_baselines
 from serverload.model.evaluation import score_cells
-from serverload.model.forecasting import PROBABILITIES, scored_rows
+from serverload.model.forecasting import PROBABILITIES, prediction_set, scored_rows
 from serverload.model.reliability import reliability_cells
 from serverload.steps.servers import server_groups
 from serverload.store.delta_tables import DeltaTables
@@ -134,10 +134,14 @@ def _test(history: History, groups: DataFrame, first: datetime, end: datetime, s
 def _counts(test: DataFrame, fitted: FittedModel, baselines: Baselines) -> Counts:
     """What every model says of the same rows, counted; the rows are read once."""
     test = test.persist()
-    forest = scored_rows(test, fitted.pipeline, fitted.decision).withColumn("model", sf.lit(FOREST))
-    forecasts = forest.select(*_SCORED).unionByName(baselines.forecasts(test).select(*_SCORED))
+    said = scored_rows(test, fitted.pipeline, fitted.decision).withColumn("model", sf.lit(FOREST))
+    chances = map(sf.col, PROBABILITIES)
+    sets = prediction_set(fitted.decision.thresholds, sf.col("workload_class"), sf.col("server_group"), *chances)
+    others = baselines.forecasts(test).select(*_SCORED)
     if "true_probability_low" in test.columns:
-        forecasts = forecasts.unionByName(ceiling_forecasts(test).select(*_SCORED))
+        others = others.unionByName(ceiling_forecasts(test).select(*_SCORED))
+    forest = said.withColumn("prediction_set", sets).select(*_SCORED, "prediction_set")
+    forecasts = forest.unionByName(others, allowMissingColumns=True)
     forecasts = forecasts.persist()
     try:
         return Counts(score_cells(forecasts), reliability_cells(forecasts))

@@ -155,6 +155,7 @@ def _measured(counts: Counts, cost: Cost) -> Row:
     found = scores(counts.scores, cost)
     measured: Row = {"rows": found.rows} | {name: getattr(found, name) for name in MEASURES}
     measured["calibration_error"] = calibration_error(counts.reliability)
+    measured |= {"covered": found.covered, "set_size": found.set_size}
     for name, precision, recall in zip(CLASSES, found.precision, found.recall, strict=True):
         measured |= {f"precision_{name}": precision, f"recall_{name}": recall}
     return measured
@@ -176,7 +177,7 @@ def _by_class(horizon: object, counts: Counts) -> list[Row]:
                     {"horizon_hours": horizon, "class": name, "model": model, "hours": hours}
                     | {"came": came, "said": said, "precision": precision, "recall": recall}
                     | {"f1": 2 * found.confusion[place][place] / (came + said) if came + said else math.nan}
-                    | {"calibration_error": calibration_error(of_class)}
+                    | {"calibration_error": calibration_error(of_class), "covered": found.covered_by_class[place]}
                 )
     return rows
 

@@ -122,7 +122,10 @@ def _inputs(champion: RegisteredModel) -> list[str]:
 def _input_drift(
     rows: DataFrame, names: Sequence[str], learned_until: datetime, start: datetime, bound: float
 ) -> Iterator[Compared]:
-    """PSI of each input and of the label: by tenths of what was learned from, and a bin of those not known."""
+    """PSI of each input and of the label: by tenths of what was learned from, and a bin of those not known.
+
+    That bin counts only where less is known than then: a history begins with hours before which nothing is known.
+    """
     now = rows.where(sf.col("target_hour") >= sf.lit(start))
     then = rows.where((sf.col("target_hour") < sf.lit(learned_until)) & (sf.col("target_hour") < sf.lit(start)))
     share = min(1.0, _REFERENCE_ROWS / max(1, then.count()))
@@ -136,8 +139,10 @@ def _input_drift(
         reference.unpersist()
     for name in (*names, LABEL):
         before, after = (side[name] for side in counts)
-        known = [f"{1 - side[0] / max(1, side.sum()):.3f} known" for side in (before, after)]
-        yield Compared(name, "PSI", stability_index(before, after), bound, *known)
+        known = [1 - side[0] / max(1, side.sum()) for side in (before, after)]
+        first = 0 if known[1] < known[0] else 1
+        psi = stability_index(before[first:], after[first:])
+        yield Compared(name, "PSI", psi, bound, *(f"{share:.3f} known" for share in known))
 
 
 def _counts(rows: DataFrame, edges: Mapping[str, Sequence[float]]) -> dict[str, NDArray[np.int64]]:
@@ -159,7 +164,7 @@ def _counts(rows: DataFrame, edges: Mapping[str, Sequence[float]]) -> dict[str, 
 def _bin(number: Column, edges: Sequence[float]) -> Column:
     """1 for what is at or below the first edge, one more for each edge below it; 0 for null."""
     above = [(number > edge).cast("int") for edge in edges]
-    return sf.coalesce(sum(above, sf.lit(1)), sf.lit(0))
+    return sf.when(number.isNull(), 0).otherwise(sum(above, sf.lit(1)))
 
 
 def _quality_drift(tables: DeltaTables, champion: RegisteredModel, watch: WatchSettings) -> Iterator[Compared]:

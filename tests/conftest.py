@@ -20,7 +20,7 @@ SESSIONS = {
     "live": ("tests/chaos/", "tests/live/test_stream", "tests/live/test_sec", "tests/model/"),
 }
 """Beginnings of the tests that need Spark, by the session that they share."""
-# tests live too short for Java's second compiler
+# commands live too short for Java's second compiler; the sessions of the tests do not
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
 
@@ -72,6 +72,8 @@ def spark() -> Iterator[SparkSession]:
     # tests hold hundreds of rows: a task, and compiled code for a query, cost more than they do
     settings = {"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
     settings |= {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    session = spark_session("tests", master="local[2]", driver_memory="2g", extra=settings, jars=spark_jars())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC")
+        session = spark_session("tests", master="local[2]", driver_memory="2g", extra=settings, jars=spark_jars())
     yield session
     session.stop()

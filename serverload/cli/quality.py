@@ -35,6 +35,7 @@ _SHOWN = (
         "recall",
     ),
     *("f1", "macro_f1", "accuracy", "kappa", "rps", "log_loss", "cost", "two_step_errors", "calibration_error"),
+    *("covered", "set_size"),
     *("without_idle_macro_f1", "change_rps", "gap_closed"),
 )
 """Columns of the table, of those that a view has; CSV and JSON have all."""

@@ -69,6 +69,7 @@ class ScoreCells(Cells):
     """One entry also for each UTC day, actual class and class said.
 
     `label` and `said` are positions in CLASSES, `day` is days since 1970; `log_loss` and `rps` are sums over `rows`.
+    `sets` of the rows had a prediction set, `covered` of these held what came, `set_size` is the sum of their sizes.
     """
 
     day: Integers
@@ -77,6 +78,9 @@ class ScoreCells(Cells):
     rows: Integers
     log_loss: Floats
     rps: Floats
+    sets: Integers
+    covered: Integers
+    set_size: Integers
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Scores:
 
     `confusion[actual][said]` counts rows. `rps` is the ranked probability score, from 0 to 1, the lower the better;
     `kappa` is quadratic-weighted; `two_step_errors` is the share of rows told low that came high, or high that came
-    low; `cost` is the average over the rows.
+    low; `cost` is the average over the rows; `covered` is the share of prediction sets that held what came (in
+    `covered_by_class` by the class that came), and `set_size` their mean size.
     """
 
     rows: int
@@ -100,6 +105,9 @@ class Scores:
     kappa: float = float("nan")
     two_step_errors: float = float("nan")
     cost: float = float("nan")
+    covered: float = float("nan")
+    set_size: float = float("nan")
+    covered_by_class: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,9 +123,11 @@ def score_cells(forecasts: DataFrame) -> ScoreCells:
     """Count forecasts that came true or not, in one Spark job; only the counts reach the driver.
 
     `forecasts`: `model`, `horizon_hours`, `target_hour`, `idle`, `label`, `workload_class` and the probabilities; also
-    `change` and `server_group`, if they are to be told apart. Their number is bounded by models x horizons x days x
-    groups x 36, whatever the number of servers.
+    `change` and `server_group`, if they are to be told apart, and `prediction_set`, if there are any. Their number is
+    bounded by models x horizons x days x groups x 36, whatever the number of servers.
     """
+    known = sf.col("prediction_set") if "prediction_set" in forecasts.columns else sf.lit(None).cast("string")
+    classes = sf.split(known, ",")
     grouped = grouped_forecasts(
         forecasts,
         sf.floor(sf.unix_seconds("target_hour") / 86400).alias("day"),
@@ -127,6 +137,9 @@ def score_cells(forecasts: DataFrame) -> ScoreCells:
         sf.count("*").alias("rows"),
         sf.sum(_log_loss()).alias("log_loss"),
         sf.sum(ranked_probability_score("label")).alias("rps"),
+        sf.count(known).alias("sets"),
+        sf.count_if(sf.array_contains(classes, sf.col("label"))).alias("covered"),
+        sf.coalesce(sf.sum(sf.when(known.isNotNull(), sf.size(classes))), sf.lit(0)).cast("bigint").alias("set_size"),
     )
     return ScoreCells.counted(grouped)
 
@@ -149,6 +162,7 @@ def scores(cells: ScoreCells, cost: Cost = PLAIN_COST) -> Scores:
     confusion = _confusions(cells, np.zeros_like(cells.day), 1)[0]
     rows = int(confusion.sum())
     hits, actual, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    sets, covered = (np.bincount(cells.label, count, len(CLASSES)) for count in (cells.sets, cells.covered))
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = 2 * hits / (actual + said)
         return Scores(
@@ -164,6 +178,9 @@ def scores(cells: ScoreCells, cost: Cost = PLAIN_COST) -> Scores:
             kappa=weighted_kappa(confusion),
             two_step_errors=float((confusion[0, -1] + confusion[-1, 0]) / np.float64(rows)),
             cost=float((confusion * cost).sum() / np.float64(rows)),
+            covered=float(covered.sum() / sets.sum()),
+            set_size=float(cells.set_size.sum() / sets.sum()),
+            covered_by_class=tuple(map(float, covered / sets)),
         )
 
 

@@ -6,6 +6,7 @@ from math import log
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
 
 from serverload.model.evaluation import ScoreCells, block_bootstrap_difference, change_hour, score_cells, scores
 from serverload.model.reliability import reliability_cells, reliability_table
@@ -90,6 +91,19 @@ def test_change_hours_and_server_groups_are_told_apart_where_they_are_given(spar
     assert sorted(counted) == [("a", False, 1), ("a", True, 1), ("b", False, 1)]
 
 
+def test_prediction_sets_are_counted_where_they_are_given(spark):
+    said = [
+        row("low", "low", (0.8, 0.2, 0.0)),
+        row("high", "low", (0.8, 0.2, 0.0)),
+        row("high", "high", (0.0, 0.2, 0.8)),
+    ]
+    sets = sf.when(sf.col("workload_class") == "high", None).otherwise("low,medium")
+    told = scores(score_cells(forecasts(spark, said).withColumn("prediction_set", sets)))
+    assert (told.covered, told.set_size, told.covered_by_class[0], told.covered_by_class[2]) == (0.5, 2.0, 1.0, 0.0)
+    assert np.isnan(told.covered_by_class[1])
+    assert np.isnan(scores(score_cells(forecasts(spark, said))).covered)
+
+
 def test_probabilities_are_counted_by_class_and_bin(spark):
     told = [
         row("low", "low", (0.40, 0.45, 0.15)),
@@ -135,6 +149,7 @@ def drawn_cells(days: list[tuple[int, int]], loss: float) -> ScoreCells:
     return ScoreCells(
         model=np.full(size, "m"), horizon=np.full(size, 48), idle=no, change=no, server_group=np.full(size, ""),
         day=day, label=label, said=said, rows=rows, log_loss=loss * rows, rps=loss / 2 * rows,
+        sets=no * 1, covered=no * 1, set_size=no * 1,
     )  # fmt: skip
 
 

@@ -32,8 +32,10 @@ def drawn(models: tuple[str, ...], *, horizons=(6, 48), day=0, wrong: int = 2, g
     rps = np.array([RPS.get(name, 0.1) for name in model.tolist()])
     shared = {"model": model, "horizon": horizon, "idle": no, "change": change, "server_group": np.full(size, group)}
     label, days = np.zeros(size, dtype=int), np.full(size, day)
+    # every hour has a set: of one class, or of two where high was told; those of change hours miss what came
+    sets = {"sets": rows, "covered": np.where(change, 0, rows), "set_size": rows * np.where(said == 0, 1, 2)}
     return Counts(
-        ScoreCells(**shared, day=days, label=label, said=said, rows=rows, log_loss=rows * 0.3, rps=rows * rps),
+        ScoreCells(**shared, day=days, label=label, said=said, rows=rows, log_loss=rows * 0.3, rps=rows * rps, **sets),
         ReliabilityCells(**shared, label=label, bin=label, rows=rows, given=rows * 0.05, came=rows),
     )
 
@@ -85,6 +87,8 @@ def test_change_hours_are_scored_apart():
     assert (row["rows"], row["accuracy"], row["two_step_errors"]) == pytest.approx((10, 0.8, 0.2))
     assert (row["change_rows"], row["change_accuracy"]) == (2, 1.0)
     assert row["calibration_error"] == pytest.approx(0.95)
+    assert (row["covered"], row["set_size"]) == pytest.approx((0.8, 1.2))
+    assert (row["change_covered"], row["change_set_size"]) == (0.0, 1.0)
 
 
 def test_classes_tell_how_often_each_came_and_was_said():
@@ -92,7 +96,7 @@ def test_classes_tell_how_often_each_came_and_was_said():
 
     low = row_of(found, **{"model": FOREST, "class": "low", "horizon_hours": 48, "hours": "all"})
     assert (low["came"], low["said"], low["precision"], low["recall"]) == (10, 8, 1.0, 0.8)
-    assert low["f1"] == pytest.approx(16 / 18)
+    assert (low["f1"], low["covered"]) == pytest.approx((16 / 18, 0.8))
     high = row_of(found, **{"model": FOREST, "class": "high", "horizon_hours": "all", "hours": "all"})
     assert (high["came"], high["said"], high["precision"]) == (0, 4, 0.0)
     assert row_of(found, **{"model": FOREST, "class": "low", "horizon_hours": 48, "hours": "change"})["came"] == 2
