@@ -19,6 +19,7 @@ from serverload.steps.hours import FleetHours, ServerHours, server_hours
 from serverload.steps.labels import workload_class
 from serverload.steps.own_climatology import own_climatology
 from serverload.steps.peaks import hour_number_of
+from serverload.steps.python_workers import spare_what_is_loaded
 
 _SECONDS_PER_HOUR = 3600
 _ARROW_TYPES = {
@@ -175,6 +176,7 @@ def _per_server(
         for frame in rows(server):
             named = frame.select(pl.lit(server_ip).alias("server_ip"), pl.all())
             yield from named.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
+        spare_what_is_loaded("features")
 
     return by_server
 
