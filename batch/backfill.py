@@ -20,6 +20,7 @@ from serverload.contracts.settings import IngestSettings
 from serverload.ingest import HISTORY, LEAST_PARTS, IngestBatch, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts, LineRules
 from serverload.steps.ingest_rows import PACKED_DDL, Lines, file_lines, packed_rows
+from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lines, spread, text_size
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
@@ -79,6 +80,7 @@ def _packed_ranges(
     for batch in numbers:
         for number in batch.column(0).to_pylist():
             yield from packed_rows(rules, range_lines(tasks[number]), parts)
+    spare_what_is_loaded("lines")
 
 
 def range_lines(ranges: Iterable[ByteRange]) -> Iterator[Lines]:

@@ -99,12 +99,17 @@ def measured_drift(tables: DeltaTables, settings: Settings, champion: Registered
     watch, learned_until = settings.watch, unseen_from(champion)
     end = from_micros(newest) + timedelta(hours=1)
     start = end - timedelta(days=watch.recent_days)
-    inputs = _input_drift(rows, _inputs(champion), learned_until, start, watch.max_psi)
+    target = sf.col("target_hour")
+    learned = rows.where((target < sf.lit(learned_until)) & (target < sf.lit(start)))
+    if begun := champion.facts.get("first_target"):
+        learned = learned.where(target >= sf.lit(datetime.fromisoformat(begun)))
+    inputs = _input_drift(learned, rows.where(target >= sf.lit(start)), _inputs(champion), watch.max_psi)
     age = Compared(
         "the champion's history", "age in days", (end - learned_until) / timedelta(days=1), watch.max_age_days,
         f"{learned_until:%Y-%m-%d}", f"{end:%Y-%m-%d}",
     )  # fmt: skip
-    return Drift(champion.version, learned_until, start, end, (*inputs, *_quality_drift(tables, champion, watch), age))
+    quality = _quality_drift(tables, champion, start, watch)
+    return Drift(champion.version, learned_until, start, end, (*inputs, *quality, age))
 
 
 def stability_index(then: NDArray[np.int64], now: NDArray[np.int64]) -> float:
@@ -119,16 +124,16 @@ def _inputs(champion: RegisteredModel) -> list[str]:
     return [feature.name for feature in NULLABLE_FEATURES if feature.name in known]
 
 
-def _input_drift(
-    rows: DataFrame, names: Sequence[str], learned_until: datetime, start: datetime, bound: float
-) -> Iterator[Compared]:
+def _input_drift(then: DataFrame, now: DataFrame, names: Sequence[str], bound: float) -> Iterator[Compared]:
     """PSI of each input and of the label: by tenths of what was learned from, and a bin of those not known.
 
     That bin counts only where less is known than then: a history begins with hours before which nothing is known.
+    Nothing is told where the home has none of the days learned from, as for a model from elsewhere.
     """
-    now = rows.where(sf.col("target_hour") >= sf.lit(start))
-    then = rows.where((sf.col("target_hour") < sf.lit(learned_until)) & (sf.col("target_hour") < sf.lit(start)))
-    share = min(1.0, _REFERENCE_ROWS / max(1, then.count()))
+    rows = then.count()
+    if not rows:
+        return
+    share = min(1.0, _REFERENCE_ROWS / rows)
     drawn = then.where(sf.pmod(sf.xxhash64("server_ip", "target_hour"), sf.lit(1_000_000)) < int(share * 1_000_000))
     reference = drawn.select(*names, LABEL).persist()
     try:
@@ -167,19 +172,17 @@ def _bin(name: str, edges: Sequence[float]) -> Column:
     return sf.expr(f"if({name} is null, 0, 1{above})")  # as text: thousands of calls into Java otherwise
 
 
-def _quality_drift(tables: DeltaTables, champion: RegisteredModel, watch: WatchSettings) -> Iterator[Compared]:
+def _quality_drift(
+    tables: DeltaTables, champion: RegisteredModel, start: datetime, watch: WatchSettings
+) -> Iterator[Compared]:
     """RPS of the champion's matured forecasts beside its test, at the horizons tested; none where too few matured."""
     tested = {int(h): float(rps) for h, rps in (pair.split(":") for pair in _pairs(champion.facts.get(TEST_RPS_FACT)))}
     outcomes = tables.read("forecast_outcomes").where(
-        (sf.col("model_version") == champion.version)
-        & sf.col("rps").isNotNull()
-        & sf.col("horizon_hours").isin(*tested)
+        (sf.col("target_date") >= sf.lit(start.date())) & (sf.col("model_version") == champion.version)
     )
-    newest = outcomes.agg(sf.max("target_date")).collect()[0][0] if tested else None
-    if newest is None:
-        return
-    recent = outcomes.where(sf.col("target_date") > sf.lit(newest - timedelta(days=watch.recent_days)))
-    counted = newest_outcomes(recent).where("revision = 0 and actual_class is not null").groupBy("horizon_hours")
+    of_model = sf.coalesce("basis", sf.lit("model")) == "model"
+    matured = newest_outcomes(outcomes.where((sf.col("revision") == 0) & of_model)).where("actual_class is not null")
+    counted = matured.where(sf.col("horizon_hours").isin(*tested)).groupBy("horizon_hours")
     found = counted.agg(sf.count("*"), sf.sum("rps")).collect()
     rows = sum(count for _horizon, count, _sum in found)
     if rows < watch.least_forecasts:

@@ -1,8 +1,10 @@
 """Retrain: train on the data up to now where drift or age asks for it, and promote what is better."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from batch.drift import Drift, measured_drift
+from batch.judgement import unseen_from
 from batch.promotion import Promotion, promote
 from batch.train import TrainResult, train
 from serverload.contracts.progress import Progress
@@ -17,9 +19,9 @@ ASKED = "asked for"
 
 @dataclass(frozen=True)
 class Retrained:
-    """Why a model was trained anew, and what became of it; all is empty where it was not needed.
+    """Why a model was trained anew, and what became of it; `trained` is None where that was not needed, or too soon.
 
-    `drift` is None where there was no champion to hold the data against.
+    `why`: what has drifted, empty for nothing; `drift` is None where there was no champion to hold the data against.
     """
 
     why: str
@@ -39,16 +41,17 @@ class Retrained:
 def retrain(
     tables: DeltaTables, settings: Settings, registry: ModelRegistry, progress: Progress, *, if_needed: bool
 ) -> Retrained:
-    """Train, and promote where every check of the gate holds; recorded as a run beside those of its parts.
+    """Train by the settings, and promote where every check of the gate holds; a run beside those of its parts.
 
-    `features` must be up to date. With `if_needed` nothing is trained unless there is no champion, something has
-    drifted, or its history is too old. Raises InputError and ModelError as its parts do.
+    `features` must be up to date. The newest `test_days` are the test, also of what is promoted. With `if_needed`
+    nothing is trained unless there is no champion, something has drifted or its history is too old, nor while the
+    newest version has learned nearly the same days. Raises InputError and ModelError as its parts do.
     """
     champion = registry.champion()
     drift = measured_drift(tables, settings, champion, progress) if champion else None
     found = drift.reasons() if drift else NO_CHAMPION
-    if if_needed and not found:
-        return Retrained("", drift)
+    if if_needed and drift and (not found or _too_soon(settings, registry, drift)):
+        return Retrained(found, drift)
     why = found or ASKED
     with job_run(registry.tracking, "retrain", {"if_needed": if_needed, "why": why}) as run:
         trained = train(tables, settings, registry, progress)
@@ -56,3 +59,10 @@ def retrain(
         judged = promote(tables, settings, registry, progress, trained.model) if champion else None
         run.note_facts({"serverload.verdict": judged.verdict if judged else "first champion"})
     return Retrained(why, drift, trained, judged)
+
+
+def _too_soon(settings: Settings, registry: ModelRegistry, drift: Drift) -> bool:
+    """Whether a new version would learn hardly more than the newest one has."""
+    would_end = drift.end.replace(hour=0) - timedelta(days=settings.model.test_days)
+    newest = registry.versions()[0]
+    return would_end - unseen_from(newest) < timedelta(days=settings.watch.retrain_days)

@@ -23,6 +23,7 @@ from serverload.steps.ingest_rows import (
     packed_rows,
     unpacked_messages,
 )
+from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
 
@@ -108,6 +109,7 @@ def _packed_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) 
     for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros[0].as_py())), chunks, LEAST_PARTS):
         yield rows.append_column("batch_micros", micros)
     yield packed_messages(read).append_column("batch_micros", micros)
+    spare_what_is_loaded("lines")
 
 
 def _counted(batch: pa.RecordBatch, read: Counter[str]) -> pa.RecordBatch:

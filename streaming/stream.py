@@ -141,12 +141,12 @@ class Stream:
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
-        done = self._advance.run(self._model, self._issuer, self._shadows)
-        if done.closed_hour is not None:
-            self._watch.look(done.closed_hour)
+        done = self._advance.run(self._model, self._issuer)
         self._issued.extend(done.issued)
         for hour in done.issued:
             self._progress.say(f"issued the forecasts of {hour_start(hour):%Y-%m-%d %H:%M}Z")
+        if done.closed_hour is not None:
+            self._watch.follow(done.issued, done.closed_hour, self._champion.at_work)
         if done.waits_for_model:
             self._progress.say("no champion model yet: forecasts wait; run `serverload train`")
         self._progress.step(f"{self._batches} batches, {self._counts.read:,} lines read; waiting for messages")
@@ -154,9 +154,6 @@ class Stream:
 
     def _model(self) -> RegisteredModel | None:
         return self._champion.current()
-
-    def _shadows(self, issued: int) -> list[RegisteredModel]:
-        return self._watch.shadows(issued, self._champion.at_work)
 
     def _issuer(self, version: str) -> RegisteredModel | None:
         """The model that issued before; None where it can be loaded no more: what it said stays as it is."""

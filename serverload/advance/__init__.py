@@ -4,7 +4,7 @@ Each part reads what the tables say, finds the difference to what they should sa
 crash left undone is done by the next call.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,7 +24,6 @@ from serverload.advance.forecasts import (
 )
 from serverload.advance.hours import refresh_hours
 from serverload.advance.outcomes import MATURED_NOTE, mature_forecasts
-from serverload.advance.shadows import issue_shadows
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import Settings
 from serverload.model.decision import Decision
@@ -57,12 +56,11 @@ class Advance:
         self,
         champion: Callable[[], ScoringModel | None] = lambda: None,
         by_version: Callable[[str], ScoringModel | None] = lambda _version: None,
-        shadows: Callable[[int], Sequence[ScoringModel]] = lambda _issued: (),
     ) -> Advanced:
         """Bring hours, forecasts and outcomes up to date.
 
         `champion` gives the model to issue with, once per run, or None where there is none yet; `by_version` the
-        one that issued before; `shadows` those that forecast beside it, asked once hours are issued, with the newest.
+        one that issued before.
         """
         with held_for_home(self._tables.home, "advance"):
             refresh_hours(self._tables)
@@ -72,8 +70,6 @@ class Advance:
                 return Advanced(reached, None)
             model = champion()
             origins = self._forecast(closed, model, by_version)
-            if origins and (beside := shadows(max(origins))):
-                issue_shadows(self._tables, beside, origins, self._rules)
             if model:  # without one, closed hours are still to be issued, and would be matured before
                 self._mature(closed)
             self._looked_at = self._tables.version("hourly_load")

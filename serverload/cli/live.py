@@ -118,10 +118,12 @@ def stream(
     available_now: Annotated[bool, typer.Option("--available-now", help="Read what is there, then stop.")] = False,
 ) -> None:
     """Read live sessions, keep the tables and issue forecasts, until stopped."""
+    from serverload.store.locks import require_free
     from streaming.stream import Stream
 
     settings = settings_of(config, home)
     bootstrap = bootstrap_of(settings)
+    require_free(settings.home, "stream")
     with progress() as bar:
         require_topic(bootstrap, settings)
         tables = open_tables(settings, "stream", bar)

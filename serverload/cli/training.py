@@ -60,7 +60,7 @@ def retrain(
     if_needed: Annotated[bool, typer.Option("--if-needed", help="Only where drift or age asks for it.")] = False,
     format: Format = "table",
 ) -> None:
-    """Train on the data up to now and make the new version champion if it is better."""
+    """Train as `train` does with the settings; make the new version champion if it is better on the newest days."""
     settings = settings_of(config, home)
     checked_format(format)
     with progress() as bar:
@@ -109,7 +109,11 @@ def tell_train(result: "TrainResult", to: TextIO | None = None) -> None:
 
 def _tell_retrain(done: "Retrained") -> None:
     """Say why it was trained and what became of it."""
-    print(f"trained anew: {done.why}" if done.trained else "nothing has drifted: not trained anew", file=sys.stderr)
+    if done.trained:
+        print(f"trained anew: {done.why}", file=sys.stderr)
+    else:
+        soon = f"{done.why}; the newest version has learned nearly the same days: not trained anew yet"
+        print(soon if done.why else "nothing has drifted: not trained anew", file=sys.stderr)
     if done.trained:
         tell_train(done.trained, sys.stderr)
     if done.promotion:

@@ -214,6 +214,10 @@ def _check(settings: Settings, name: str) -> None:
             where=f"{name} [classes]",
             hint="see conf/base.toml",
         )
+    watch = settings.watch
+    if watch.max_age_days <= settings.model.test_days:
+        what = f"{watch.max_age_days} is not above [model] test_days {settings.model.test_days}: never young enough"
+        raise SettingsError(what, where=f"{name} [watch] max_age_days", hint="see conf/base.toml")
     if fault := login_fault(settings.kafka):
         key, what = fault
         secret = f"set {variable_of(['kafka', key])} or a secret file" if ("kafka", key) in _secrets() else ""

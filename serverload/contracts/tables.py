@@ -72,7 +72,7 @@ _FORECAST = (
 STREAM_EVENTS = (
     *("offsets_lost", "broker_away", "broker_back"),
     *("model_taken", "model_refused", "model_rolled_back", "registry_away", "registry_back"),
-    *("shadow_taken", "shadow_refused"),
+    *("shadow_taken", "shadow_refused", "rollback_failed"),
 )
 
 TABLES: dict[str, Table] = {
@@ -239,6 +239,7 @@ TABLES: dict[str, Table] = {
                 Column("probability_of_actual", "DOUBLE", "probability that the forecast gave the actual class"),
                 Column("rps", "DOUBLE", "ranked probability score of the forecast, 0 to 1, the lower the better"),
                 Column("covered", "BOOLEAN", "the actual class is in the prediction set; null without one"),
+                Column("basis", "STRING", "what the forecast rested on"),
                 Column("outcome_revision", "INT", "0, and one more each time late data changed the class"),
                 Column("matured_at", "TIMESTAMP", "when it was written"),
                 Column("target_date", "DATE", "UTC day of the target hour"),

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from serverload.contracts.lines import WINDOW_MINUTES
 from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
-from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials
 
@@ -71,7 +70,6 @@ def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterat
     yield from _packed_parts(waiting, parts)
     row = {name: list(entry.items()) if isinstance(entry, dict) else entry for name, entry in asdict(counts).items()}
     yield _packed(COUNT, 0, pa.Table.from_pylist([row], _COUNTS_SCHEMA))
-    spare_what_is_loaded("lines")
 
 
 def unpacked(packed: pa.Buffer) -> pa.Table:
@@ -88,7 +86,6 @@ def added_parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     rows = (row for batch in batches for row in zip(batch["part"].to_pylist(), batch["packed"], strict=True))
     for _part, members in groupby(rows, key=itemgetter(0)):
         yield add_partials([unpacked(value.as_buffer()) for _, value in members])
-    spare_what_is_loaded("sums")
 
 
 def unpacked_rejects(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ from pyspark.sql.types import StructType
 from serverload.contracts.errors import StoreError
 from serverload.contracts.settings import is_local
 from serverload.contracts.tables import TABLES, Table
+from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.store.data_files import FILES_DDL, write_files
 from serverload.store.delta_kernel import commit_files, is_committed
 from serverload.store.delta_log import DeltaLog
@@ -250,7 +251,8 @@ def _as_batches(made: ArrowTables, batches: Iterable[pa.RecordBatch]) -> Iterato
 def _as_files(
     made: ArrowTables, folder: str, partition: str, bounded: Sequence[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    return write_files(folder, partition, bounded, made(batches))
+    yield from write_files(folder, partition, bounded, made(batches))
+    spare_what_is_loaded("files")
 
 
 def _as_declared(name: str, rows: DataFrame) -> DataFrame:

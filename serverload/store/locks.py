@@ -47,6 +47,13 @@ def held_for_home(home: str, name: str, *, wait_seconds: float = COMMIT_WAIT_SEC
         yield
 
 
+def require_free(home: str, name: str) -> None:
+    """Raise StoreError, naming the holder, where a lock is held right now: told before anything that takes long."""
+    if is_local(home) and (Path(home) / "locks" / f"{name}.lock").exists():
+        with held_for_home(home, name, wait_seconds=0):
+            pass
+
+
 def _holder(holder: Path) -> str:
     try:
         known = json.loads(holder.read_text())

@@ -37,6 +37,9 @@ VERSION_TAG = "serverload.model_version"
 DECISION_TAG = "decision"
 """Tag of a version: what becomes of its probabilities, as text."""
 
+_MOST_LOADED = 4
+"""At work, before it, in shadow, and one to come: a stream that lives for months meets many more."""
+
 _OUR_TAGS = "serverload."
 _MOVE_TAG = re.compile(rf"{re.escape(_OUR_TAGS)}({PROMOTED}|{ROLLED_BACK})\.(\S+)")
 _MOVE_TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -142,7 +145,7 @@ class ModelRegistry:
         return found
 
     def load(self, version: str) -> PipelineModel:
-        """The fitted pipeline of a version, kept once loaded; needs a running Spark session.
+        """The fitted pipeline of a version, kept while among the newest few loaded; needs a running Spark session.
 
         Raises ModelError, naming the version, when it is not registered or its artefacts are missing.
         """
@@ -150,6 +153,8 @@ class ModelRegistry:
             self.required(version)
             with self.tracking.in_one_line(f"{self.name} version {version} cannot be loaded"):
                 self._loaded[version] = load_pipeline(self.tracking, f"models:/{self.name}/{version}")
+            for forgotten in list(self._loaded)[:-_MOST_LOADED]:
+                del self._loaded[forgotten]
         return self._loaded[version]
 
     def flat(self, version: str) -> FlatForest:
@@ -198,14 +203,18 @@ class ModelRegistry:
                 self._note(version, PROMOTED, why)
         return self.required(version)
 
-    def rollback(self, why: str) -> RegisteredModel:
+    def rollback(self, why: str, *, only: str = "") -> RegisteredModel:
         """Make the champion before champion again, and keep with the one rolled back when and why.
+
+        `only`: the version that is to be rolled back; where another is champion by now, that is an error.
 
         That one does not become `previous`: a second rollback is an error, never a step forward again.
         Raises ModelError when there is no version to go back to.
         """
         with self._moving("the champion cannot be rolled back"):
             champion, previous = self.champion(), self.alias(PREVIOUS)
+            if only and champion and champion.version != only:
+                raise ModelError(f"version {only} is champion no more", where=self.tracking.place)
             if champion is None or previous is None or previous.version == champion.version:
                 what = f"no version of {self.name} is left to go back to"
                 hint = "`serverload promote --version N --force` makes any version champion"

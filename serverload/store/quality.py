@@ -18,6 +18,8 @@ VIEWS = {
 }
 """By what outcomes may be grouped: a range of horizons (h), server type, target day, class that came, model version."""
 
+_ORDER = {"horizon": "horizon_hours", "day": "target_date", "model": "try_cast(model_version as int)"}
+
 _MATURED = """
     with newest as (
         select * from forecast_outcomes where target_date > $since
@@ -26,12 +28,19 @@ _MATURED = """
         ) = 1
     ),
     came as (select * from newest where actual_class is not null and workload_class is not null),
+    first_issued as (
+        select * from forecast_outcomes where target_date > $since and revision = 0
+        qualify row_number() over (
+            partition by server_ip, issued_hour, horizon_hours order by outcome_revision desc
+        ) = 1
+    ),
     shadow as (
-        select s.* exclude (revision), o.actual_class, o.rps as issued_rps, o.correct as issued_correct,
+        select s.* exclude (revision), o.actual_class, o.rps as issued_rps,
             case o.actual_class when 'low' then s.probability_low when 'medium' then s.probability_medium
                 else s.probability_high end as probability_of_actual
-        from shadow_forecasts s join came o using (server_ip, issued_hour, horizon_hours)
+        from shadow_forecasts s join first_issued o using (server_ip, issued_hour, horizon_hours)
         where s.target_date > $since and s.workload_class is not null and s.model_version <> o.model_version
+            and o.actual_class is not null and o.workload_class is not null
     ),
     scored as (
         select 'issued' as role, server_ip, target_hour, target_date, horizon_hours, model_version, workload_class,
@@ -50,7 +59,7 @@ _MATURED = """
         from scored left join servers using (server_ip)
     )
     select {by} as "{name}", {role} count(*) as matured, count(distinct target_hour) as hours,
-        avg((workload_class = actual_class)::int) as accuracy, list_avg([{f1}]) as macro_f1,
+        avg((workload_class = actual_class)::int) as accuracy, {f1}
         {recalls}, avg(rps) as rps, avg(-ln(greatest(probability_of_actual, 1e-15))) as log_loss,
         avg(covered::int) as covered {issued}
     from grouped {where}
@@ -62,8 +71,9 @@ def quality(home: str, *, days: int, by: str) -> pa.Table:
     """Scores of the forecasts that matured for the newest `days` target days, a row per group of a view.
 
     Of each forecast the newest revision and outcome count. `rps` and `log_loss`: the lower the better; `covered`: share
-    of prediction sets that held what came, null without sets. By model, versions in shadow have rows of their own, and
-    `issued_rps` is that of the forecasts issued for the same hours. Raises InputError without a home or outcomes.
+    of prediction sets that held what came, null without sets. By model, versions in shadow have rows of their own, of
+    which `rps` and `issued_rps` compare: both of the same hours, as first issued. Raises InputError without a home or
+    outcomes.
     """
     with tables_in_sql(home, "forecast_outcomes", "shadow_forecasts", "servers") as connection:
         newest: list[tuple[date | None]] = connection.sql("select max(target_date) from forecast_outcomes").fetchall()
@@ -87,7 +97,7 @@ def _query(by: str) -> str:
         role="role," if with_shadows else "",
         issued=", avg(issued_rps) as issued_rps" if with_shadows else "",
         where="" if with_shadows else "where role = 'issued'",
-        f1=", ".join(f1),
+        f1="" if by == "class" else f"list_avg([{', '.join(f1)}]) as macro_f1,",
         recalls=", ".join(recalls),
-        order={"horizon": "horizon_hours", "day": "target_date"}.get(by, "0"),
+        order=_ORDER.get(by, "0"),
     )

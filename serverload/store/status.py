@@ -13,7 +13,7 @@ from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 SOURCES = ("history", "live")
-_TROUBLE = ("broker_away", "registry_away", "model_refused", "shadow_refused")
+_TROUBLE = ("broker_away", "registry_away", "model_refused", "shadow_refused", "rollback_failed")
 _COUNTS = ("read", "accepted", "rejected", "skipped")
 
 _NEWEST_OUTCOMES = """
@@ -82,7 +82,7 @@ def _stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
     """
     told = {about: detail for about, event, detail in connection.sql(newest).fetchall() if event in _TROUBLE}
     return {"lost_offsets": lost} | {
-        f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model", "shadow")
+        f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model", "shadow", "rollback")
     }
 
 

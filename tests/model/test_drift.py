@@ -53,18 +53,19 @@ def drift_of(tables: DeltaTables, registry: ModelRegistry, settings: Settings) -
 
 
 def matured(tables: DeltaTables, version: str, rps: dict[int, float]) -> None:
-    """Two days of outcomes of one server, and a revision that must not count."""
+    """Two days of outcomes of one server, and beside each a revision and a climatology, which must not count."""
     names = TABLES["forecast_outcomes"].column_names
     rows = []
     for horizon, score in rps.items():
         for hour in range(48):
-            target = LEARNED_UNTIL + timedelta(hours=hour)
+            target = MONDAY + timedelta(days=DAYS - 3, hours=hour)
             told = {
                 "server_ip": "10.0.0.1", "issued_hour": target - timedelta(hours=horizon), "horizon_hours": horizon,
                 "target_hour": target, "model_version": version, "actual_class": "low", "rps": score,
                 "outcome_revision": 0, "target_date": target.date(),
             }  # fmt: skip
-            rows += [told | {"revision": 0}, told | {"revision": 1, "rps": 0.0}]
+            of_no_model = {"server_ip": "10.0.0.2", "basis": "climatology", "rps": 1.0}
+            rows += [told | {"revision": 0}, told | {"revision": 1, "rps": 0.0}, told | {"revision": 0} | of_no_model]
     cells = [tuple(row.get(name) for name in names) for row in rows]
     tables.append("forecast_outcomes", tables.spark.createDataFrame(cells, TABLES["forecast_outcomes"].ddl))
 
@@ -110,7 +111,7 @@ def test_the_same_load_as_ever_is_no_drift(
 def test_retrain_trains_when_it_is_needed_and_promotes_only_what_is_better(
     tables: DeltaTables, registry: ModelRegistry
 ) -> None:
-    lenient = {"max_psi": 100.0, "max_age_days": 5}
+    lenient = {"max_psi": 100.0, "max_age_days": 5, "retrain_days": 1}
     first = retrain(tables, settings_for(registry.tracking.home, **lenient), registry, Silent(), if_needed=True)
     assert (first.why, first.promotion) == (NO_CHAMPION, None)
     assert registry.alias(CHAMPION).version == first.trained.model.version == "1"
@@ -119,9 +120,12 @@ def test_retrain_trains_when_it_is_needed_and_promotes_only_what_is_better(
     assert (needless.why, needless.trained) == ("", None)
     assert [run.job for run in list_runs(registry.tracking)] == ["train", "retrain"]
 
-    old = settings_for(registry.tracking.home, **lenient | {"max_age_days": 3})
-    again = retrain(tables, old, registry, Silent(), if_needed=True)
-    assert again.why == "age in days of the champion's history 4, at most 3"
+    drifted = settings_for(registry.tracking.home)
+    too_soon = retrain(tables, drifted, registry, Silent(), if_needed=True)
+    assert (too_soon.why.startswith("PSI of "), too_soon.trained) == (True, None)
+
+    again = retrain(tables, drifted, registry, Silent(), if_needed=False)
+    assert again.why == too_soon.why
     assert again.promotion.verdict == "refused"  # the same days make the same forest
     assert "lower than the champion's" in again.promotion.reasons
     assert (registry.alias(CHAMPION).version, registry.alias(CHALLENGER).version) == ("1", "2")

@@ -21,7 +21,7 @@ from serverload.store.runs import job_run
 from serverload.store.table_reader import run_sql
 from streaming.watch import ChampionWatch
 
-HOURS = 72
+HOURS = 96
 HORIZONS = (1, 6)
 
 
@@ -33,7 +33,7 @@ def settings_for(home: Path, **watch: object) -> Settings:
 
 
 class Fleet:
-    """A home with a registry, driven as a stream drives it: three days close, then the watch looks."""
+    """A home with a registry, driven as a stream drives it: four days close, then the watch looks."""
 
     def __init__(self, tables: DeltaTables, settings: Settings) -> None:
         self.tables, self.settings = tables, settings
@@ -48,16 +48,14 @@ class Fleet:
         with job_run(self.registry.tracking, "train") as run:
             return self.registry.register(model, run.run_id, {"feature_set": "full"}).version
 
-    def three_days(self, settings: Settings | None = None) -> str:
+    def four_days(self, settings: Settings | None = None) -> str:
         """Let them close and look; the champion's version after it."""
         add_hours(self.tables, self.now, self.now + HOURS)
         self.now += HOURS
         watch = self.watch(settings or self.settings)
         champion = self.registry.champion()
-        done = Advance(self.tables, self.settings).run(
-            lambda: champion, self.registry.version, lambda issued: watch.shadows(issued, champion.version)
-        )
-        watch.look(done.closed_hour)
+        done = Advance(self.tables, self.settings).run(lambda: champion, self.registry.version)
+        watch.follow(done.issued, done.closed_hour, champion.version)
         return self.registry.champion().version
 
     def watch(self, settings: Settings) -> ChampionWatch:
@@ -81,20 +79,20 @@ def test_an_equal_champion_stays_and_a_worse_one_gives_way_to_the_one_before(fle
     good = forest_pipeline("full", trees=10, depth=5, seed=1).fit(features)
     low_is_high = sf.when(sf.col("label") == "low", "high").when(sf.col("label") == "high", "low").otherwise("medium")
     bad = forest_pipeline("full", trees=10, depth=5, seed=1).fit(features.withColumn("label", low_is_high))
-    rows_of_three_days = HOURS * len(SERVERS) * len(HORIZONS)
+    rows_of_four_days = HOURS * len(SERVERS) * len(HORIZONS)
 
     first = fleet.register(good)
-    assert fleet.three_days() == first
+    assert fleet.four_days() == first
     assert fleet.shadows() == []  # no champion before it, and a challenger runs in shadow only if that is set
 
     second = fleet.register(good)
     fleet.registry.promote(second, "a test")
-    assert fleet.three_days() == second
-    assert fleet.shadows() == [(first, rows_of_three_days)]
+    assert fleet.four_days() == second
+    assert fleet.shadows() == [(first, rows_of_four_days)]
 
     third = fleet.register(bad)
     fleet.registry.promote(third, "a mistake")
-    assert fleet.three_days() == second
+    assert fleet.four_days() == second
     assert fleet.told == [("shadow_taken", first), ("shadow_taken", second), ("model_rolled_back", third)]
     assert "matured forecasts of 3 days" in fleet.registry.version(third).moves[-1].why
 
@@ -111,7 +109,7 @@ def test_a_challenger_runs_in_shadow_if_set_and_a_broken_one_is_told_and_left_ou
     challenger = fleet.register(forest_pipeline("full", trees=2, depth=2, seed=1).fit(features))
     with_shadow = settings_for(tmp_path, shadow=True)
 
-    fleet.three_days(with_shadow)  # nobody is on probation any more
+    fleet.four_days(with_shadow)  # nobody is on probation any more
     assert dict(fleet.shadows()) == before | {challenger: HOURS * len(SERVERS) * len(HORIZONS)}
 
     broken = fleet.register(PipelineModel([SQLTransformer(statement="SELECT *, moon AS wanted FROM __THIS__")]))
@@ -128,5 +126,10 @@ def test_after_its_days_a_champion_is_compared_no_more(fleet: Fleet, tmp_path: P
     assert watch.shadows(closed, before) == []
     assert fleet.watch(settings_for(tmp_path, rollback_days=0)).shadows(closed, None) == []
 
+    fleet.registry.rollback("for the test")
+    rolled_back = fleet.registry.versions()[0].version
+    fleet.registry.promote(rolled_back, "by people who know better")
+    assert fleet.watch(settings_for(tmp_path)).shadows(closed, None) == []
+
     fleet.registry.promote(before, "back by hand")  # which has issued for days
-    assert fleet.watch(settings_for(tmp_path, rollback_days=3)).shadows(closed, None) == []
+    assert fleet.watch(settings_for(tmp_path, rollback_days=5)).shadows(closed, None) == []

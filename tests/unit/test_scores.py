@@ -21,10 +21,9 @@ def cells_of(kind, **columns):
 
 def score_cells_of(confusion: list[list[int]]) -> ScoreCells:
     label, said = np.divmod(np.arange(9), 3)
-    zeros = np.zeros(9)
-    return cells_of(
-        ScoreCells, day=zeros.astype(int), label=label, said=said, rows=np.ravel(confusion), log_loss=zeros, rps=zeros
-    )
+    zeros, none = np.zeros(9), np.zeros(9, dtype=int)
+    counts = {"day": none, "sets": none, "covered": none, "set_size": none, "rows": np.ravel(confusion)}
+    return cells_of(ScoreCells, label=label, said=said, log_loss=zeros, rps=zeros, **counts)
 
 
 def reliability_of(*entries: tuple[str, int, int, float, int]) -> ReliabilityCells:
