@@ -29,6 +29,9 @@ _QUANTILE_ERROR = 0.005
 _REFERENCE_ROWS = 500_000
 """The days learned from are sampled to about as many rows: the shares of ten bins need no more."""
 
+_LOOKBACK = timedelta(days=28)
+"""Of the first days of a history features know only a part: they are left out where enough is there besides."""
+
 _SHIFTING = 0.1
 
 
@@ -102,7 +105,9 @@ def measured_drift(tables: DeltaTables, settings: Settings, champion: Registered
     target = sf.col("target_hour")
     learned = rows.where((target < sf.lit(learned_until)) & (target < sf.lit(start)))
     if begun := champion.facts.get("first_target"):
-        learned = learned.where(target >= sf.lit(datetime.fromisoformat(begun)))
+        whole = datetime.fromisoformat(begun) + _LOOKBACK
+        first = whole if whole + timedelta(days=watch.recent_days) <= learned_until else whole - _LOOKBACK
+        learned = learned.where(target >= sf.lit(first))
     inputs = _input_drift(learned, rows.where(target >= sf.lit(start)), _inputs(champion), watch.max_psi)
     age = Compared(
         "the champion's history", "age in days", (end - learned_until) / timedelta(days=1), watch.max_age_days,
