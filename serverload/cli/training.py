@@ -111,11 +111,11 @@ def _tell_retrain(done: "Retrained") -> None:
     """Say why it was trained and what became of it."""
     if done.trained:
         print(f"trained anew: {done.why}", file=sys.stderr)
-    else:
-        soon = f"{done.why}; the newest version has learned nearly the same days: not trained anew yet"
-        print(soon if done.why else "nothing has drifted: not trained anew", file=sys.stderr)
-    if done.trained:
         tell_train(done.trained, sys.stderr)
+    elif done.why:
+        print(f"{done.why}; the newest version has learned nearly the same days: not trained anew yet", file=sys.stderr)
+    else:
+        print("nothing has drifted: not trained anew", file=sys.stderr)
     if done.promotion:
         fate = done.promotion.verdict + (f": {done.promotion.reasons}" if done.promotion.reasons else "")
         print(f"version {done.promotion.version} beside version {done.promotion.champion}: {fate}", file=sys.stderr)

@@ -10,7 +10,7 @@ _spared = set[str]()
 def spare_what_is_loaded(work: str) -> None:
     """In a worker, after its first task of a kind: leave out of all later collections what libraries have loaded.
 
-    Going through it took 60 ms and more of each task (a hundred thousand objects). Does nothing in a driver.
+    Going through all of it cost a short task more than its own work. Does nothing in a driver.
     """
     if work not in _spared and TaskContext.get() is not None:
         gc.collect()
