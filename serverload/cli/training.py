@@ -107,18 +107,34 @@ def tell_train(result: "TrainResult", to: TextIO | None = None) -> None:
     print(standing(result.model), file=to)
 
 
+def retrained_line(done: "Retrained") -> str:
+    """Why it was trained, and what became of it, in one line."""
+    if not done.trained:
+        return (
+            f"{done.why}; the newest version has learned nearly the same days: not trained anew yet"
+            if done.why
+            else ("nothing has drifted: not trained anew")
+        )
+    return "; ".join(filter(None, (f"trained anew: {done.why}", standing(done.trained.model), _fate(done))))
+
+
 def _tell_retrain(done: "Retrained") -> None:
     """Say why it was trained and what became of it."""
-    if done.trained:
-        print(f"trained anew: {done.why}", file=sys.stderr)
-        tell_train(done.trained, sys.stderr)
-    elif done.why:
-        print(f"{done.why}; the newest version has learned nearly the same days: not trained anew yet", file=sys.stderr)
-    else:
-        print("nothing has drifted: not trained anew", file=sys.stderr)
+    if not done.trained:
+        print(retrained_line(done), file=sys.stderr)
+        return
+    print(f"trained anew: {done.why}", file=sys.stderr)
+    tell_train(done.trained, sys.stderr)
     if done.promotion:
-        fate = done.promotion.verdict + (f": {done.promotion.reasons}" if done.promotion.reasons else "")
-        print(f"version {done.promotion.version} beside version {done.promotion.champion}: {fate}", file=sys.stderr)
+        print(_fate(done), file=sys.stderr)
+
+
+def _fate(done: "Retrained") -> str:
+    """What the gate said of it; empty where there was no champion to hold it against."""
+    if done.promotion is None:
+        return ""
+    fate = done.promotion.verdict + (f": {done.promotion.reasons}" if done.promotion.reasons else "")
+    return f"version {done.promotion.version} beside version {done.promotion.champion}: {fate}"
 
 
 def _bounds(trials: int | None, minutes: float | None) -> "TuningBounds":

@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSource
 from serverload.contracts.backtest_settings import BacktestSettings
 from serverload.contracts.errors import SettingsError
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
+from serverload.contracts.operation_settings import DailySettings, LogSettings, MetricsSettings
 from serverload.contracts.promotion_settings import PromotionSettings
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
 from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
@@ -142,6 +143,9 @@ class Settings(BaseSettings):
     backtest: BacktestSettings
     watch: WatchSettings
     upkeep: UpkeepSettings
+    daily: DailySettings
+    metrics: MetricsSettings
+    logs: LogSettings
     spark: SparkSettings
     broker: BrokerSettings
 
