@@ -50,5 +50,5 @@ bench: setup ## measurements, each a ratio in one run
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos
 
-docs: $(READY) ## write docs/tables.md and docs/settings.md from the code
+docs: $(READY) ## write docs/tables.md, settings.md and metrics.md from the code
 	$(BIN)/python docs/make_reference.py

@@ -1,4 +1,4 @@
-"""Write docs/tables.md and docs/settings.md from the code; with --check only tell whether they are up to date."""
+"""Write docs/tables.md, settings.md and metrics.md from the code; with --check tell whether they are up to date."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from serverload.contracts.lines import REJECT_REASONS
+from serverload.contracts.metrics import METRICS
 from serverload.contracts.setting_places import ENV_PREFIX
 from serverload.contracts.tables import LOAD_WINDOW_SUMS, TABLES, Table
 
@@ -60,6 +61,19 @@ def settings_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def metrics_page() -> str:
+    """The page of all metrics of the stream."""
+    intro = (
+        "# Metrics",
+        MADE_BY,
+        "What `serverload stream` tells Prometheus at `http://ADDRESS:PORT/metrics`, where `[metrics] port` is set. "
+        "Ages are those of the moment at which it is asked, NaN while nothing is known. Alerts, a dashboard and the "
+        "settings of Prometheus: `deploy/`.",
+    )
+    rows = ((f"`{metric.name}`", metric.kind, _names(metric.labels), metric.what) for metric in METRICS.values())
+    return "\n\n".join((*intro, _rows(("Metric", "Kind", "Labels", "Meaning"), rows))) + "\n"
+
+
 def settings() -> Iterator[Setting]:
     """Read base.toml line by line, so that its comments are kept; an open table (`[spark.settings]`) is one key."""
     section, comments = "", list[str]()
@@ -87,7 +101,11 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(map(_code, names))
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
 
 
 def _variable(setting: Setting) -> str:
@@ -101,7 +119,8 @@ def _rows(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def main() -> int:
     """Write the pages, or, with --check, name those that differ; 1 if any does."""
-    pages = {DOCS / "tables.md": tables_page(), DOCS / "settings.md": settings_page()}
+    pages = {"tables.md": tables_page(), "settings.md": settings_page(), "metrics.md": metrics_page()}
+    pages = {DOCS / name: text for name, text in pages.items()}
     if sys.argv[1:] not in ([], ["--check"]):
         print("usage: python docs/make_reference.py [--check]", file=sys.stderr)
         return 2

@@ -25,6 +25,8 @@ from serverload.store.kafka_access import refusal
 from serverload.store.locks import held_for_home
 from serverload.store.model_registry import ModelRegistry, RegisteredModel
 from streaming.champion import ChampionFollower
+from streaming.metrics import StreamMetrics
+from streaming.metrics_feed import metrics_told
 from streaming.queries import started_query
 from streaming.sources import kafka_messages, kafka_options
 from streaming.topic import Topic
@@ -57,6 +59,7 @@ class Stream:
         self._champion = ChampionFollower(tables.spark, registry, self._issued_by, self._tell)
         self._watch = ChampionWatch(tables, settings, registry, self._tell)
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
+        self._metrics = StreamMetrics()
         self._batches, self._counts, self._lost = 0, LineCounts(), 0
         self._issued: list[int] = []
         self._broker_away = False
@@ -71,7 +74,8 @@ class Stream:
         """
         options = kafka_options(bootstrap, self._settings.kafka)
         topic = Topic(self._tables.spark, self._settings.stream.topic, options)
-        with held_for_home(self._tables.home, "stream", wait_seconds=1.0):
+        told = metrics_told(self._metrics, self._settings.metrics, self._tables.spark, self._tables.home)
+        with held_for_home(self._tables.home, "stream", wait_seconds=1.0), told:
             self._checkpoint.claim(topic.id())
             self._advanced()
             failures = 0
@@ -111,6 +115,7 @@ class Stream:
         self._batches += 1
         self._counts += counts
         self._lost += offsets.lost
+        self._metrics.batch(counts, offsets.lost)
         if self._broker_away:
             self._broker_away = False
             self._tell("broker_back", None, "the broker answers again")
@@ -141,7 +146,11 @@ class Stream:
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
+        begun = time.monotonic()
         done = self._advance.run(self._model, self._issuer)
+        self._metrics.phase("advance", time.monotonic() - begun)
+        version = self._champion.at_work
+        self._metrics.advanced(done, (self._settings.model.name, version) if version else None)
         self._issued.extend(done.issued)
         for hour in done.issued:
             self._progress.say(f"issued the forecasts of {hour_start(hour):%Y-%m-%d %H:%M}Z")
@@ -173,6 +182,7 @@ class Stream:
     def _tell(self, event: str, model_version: str | None, detail: str) -> None:
         """Say what happened, and keep it in `stream_log`."""
         self._progress.say(detail)
+        self._metrics.told(event)
         row = (datetime.now(UTC), self._checkpoint.id if self._checkpoint.begun else None, event, model_version, detail)
         self._tables.append("stream_log", self._tables.spark.createDataFrame([row], TABLES["stream_log"].ddl))
 

@@ -75,6 +75,9 @@ STREAM_EVENTS = (
     *("shadow_taken", "shadow_refused", "rollback_failed"),
 )
 
+TROUBLE_EVENTS = ("broker_away", "registry_away", "model_refused", "shadow_refused", "rollback_failed")
+"""Events after which something is wrong, until the next event about the same thing (the word before the `_`)."""
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

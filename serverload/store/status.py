@@ -1,6 +1,6 @@
 """How the tables stand: what has come in, how far time has come, how good the forecasts were."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -9,11 +9,11 @@ import pyarrow as pa
 from serverload.contracts.classes import CLASSES, MICROS
 from serverload.contracts.instants import hour_start
 from serverload.contracts.lines import REJECT_REASONS
+from serverload.contracts.tables import TROUBLE_EVENTS
 from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 SOURCES = ("history", "live")
-_TROUBLE = ("broker_away", "registry_away", "model_refused", "shadow_refused", "rollback_failed")
 _COUNTS = ("read", "accepted", "rejected", "skipped")
 
 _NEWEST_OUTCOMES = """
@@ -80,9 +80,9 @@ def _stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
         from stream_log where event <> 'offsets_lost'
         qualify row_number() over (partition by about order by event_at desc) = 1
     """
-    told = {about: detail for about, event, detail in connection.sql(newest).fetchall() if event in _TROUBLE}
+    told = {about: detail for about, event, detail in connection.sql(newest).fetchall() if event in TROUBLE_EVENTS}
     return {"lost_offsets": lost} | {
-        f"{about}_trouble": told.get(about) for about in ("broker", "registry", "model", "shadow", "rollback")
+        f"{about}_trouble": told.get(about) for about in (event.partition("_")[0] for event in TROUBLE_EVENTS)
     }
 
 
@@ -103,6 +103,15 @@ def _forecast_facts(connection: duckdb.DuckDBPyConnection, home: str, now: datet
         "newest_issued_age_seconds": _age(issued_at, now),
         "model_versions": versions,
     }
+
+
+def newest_issue(home: str) -> datetime | None:
+    """When forecasts were issued last, revisions included; None before the first."""
+    with tables_in_sql(home, "forecasts", home_required=False) as connection:
+        hour = newest_issued_hour(connection, home)
+        query = "select max(issued_at) from forecasts where target_date >= $day and issued_hour = $hour"
+        (issued_at,) = _row(connection, query, hour=hour, day=None if hour is None else hour.date())
+        return None if issued_at is None else issued_at.astimezone(UTC)
 
 
 def _outcome_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:

@@ -25,6 +25,8 @@ from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.table_reader import run_sql
+from streaming.metrics import StreamMetrics
+from streaming.metrics_feed import TableFacts
 from streaming.stream import Stream, StreamResult
 
 DAYS = 12
@@ -119,6 +121,18 @@ def test_live_days_after_a_trained_history_are_forecast_and_matured(
     again = Advance(tables, settings).run(ModelRegistry("", settings.model.name, settings.home).champion)
     assert again.issued == ()
     assert_scored_rows_equal_the_features_table(tables, settings)
+    assert_metrics_of_the_tables(settings)
+
+
+def assert_metrics_of_the_tables(settings: Settings) -> None:
+    metrics = StreamMetrics()
+    TableFacts(metrics, settings.metrics, settings.home).look()
+    told = metrics.registry.get_sample_value
+    matured = sum(told("serverload_quality_forecasts", {"horizons": each}) or 0 for each in ("1-6", "7-24", "25-48"))
+    newest = "select count(distinct (server_ip, issued_hour, horizon_hours)) as n from forecast_outcomes"
+    assert matured == run_sql(settings.home, newest).to_pylist()[0]["n"] > 0
+    assert 0 <= told("serverload_quality", {"horizons": "1-6", "score": "accuracy"}) <= 1
+    assert 0 < told("serverload_forecast_age_seconds") < 3600
 
 
 def assert_scored_rows_equal_the_features_table(tables: DeltaTables, settings: Settings) -> None:

@@ -1,7 +1,9 @@
 """What befalls a stream, done to it for real: messages deleted, a topic made anew, odd messages, a broker away."""
 
+import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -29,8 +31,8 @@ def line(minute: int, server: int = 1) -> bytes:
     return f"2016-06-10 00:{minute:02}:00,,1,1.0,1,1,0,1,1,1,1,1,1,1.0,10.9.9.9,10.0.0.{server}".encode()
 
 
-def settings_for(home: Path, topic: str) -> Settings:
-    return load_settings(flags={"home": str(home), "stream": {"topic": topic, "trigger_seconds": 0.1}})
+def settings_for(home: Path, topic: str, **sections: object) -> Settings:
+    return load_settings(flags={"home": str(home), "stream": {"topic": topic, "trigger_seconds": 0.1}, **sections})
 
 
 def stream_on(tables: DeltaTables, settings: Settings) -> Stream:
@@ -257,7 +259,7 @@ def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_a
     try:
         kafka = Kafka(broker.start(tmp_path, port=0).bootstrap, "embedded")
         topic = kafka.topic(1)
-        settings, stop = settings_for(tmp_path, topic), threading.Event()
+        settings, stop = settings_for(tmp_path, topic, metrics={"port": free_port()}), threading.Event()
         stream, ended = stream_on(DeltaTables(spark, settings.home), settings), list[StreamResult]()
         running = threading.Thread(
             target=lambda: ended.append(stream.run(kafka.bootstrap, available_now=False, stop=stop))
@@ -269,12 +271,18 @@ def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_a
             admin.create_partitions({topic: 3})
         until(lambda: sends_to(kafka.bootstrap, topic, 2))
         until(lambda: lines_read(settings) == 2)
+        lag = [f'serverload_stream_lag_messages{{partition="{number}",topic="{topic}"}}' for number in range(3)]
+        until(lambda: [scraped(settings).get(name) for name in lag] == [0, 0, 0])
+        assert scraped(settings)["serverload_stream_lines_read_total"] == 2
+        assert scraped(settings)['serverload_trouble{about="broker"}'] == 0
 
         broker.stop(tmp_path)
         until(lambda: "broker_away" in events(settings), 180)
+        assert scraped(settings)['serverload_trouble{about="broker"}'] == 1
         broker.start(tmp_path, port=int(kafka.bootstrap.rpartition(":")[2]))
         send(kafka.bootstrap, topic, line(3))
         until(lambda: events(settings)[-1:] == ["broker_back"])
+        assert scraped(settings)['serverload_trouble{about="broker"}'] == 0
         stop.set()
         running.join(timeout=120)
 
@@ -291,6 +299,18 @@ def sends_to(bootstrap: str, topic: str, partition: int) -> bool:
     except (AssertionError, ValueError):
         return False
     return True
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as asked_for:
+        return int(asked_for.getsockname()[1])
+
+
+def scraped(settings: Settings) -> dict[str, float]:
+    """What Prometheus would read: value by name and labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics.port}/metrics", timeout=10) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(number) for name, _, number in (line.rpartition(" ") for line in lines)}
 
 
 def lines_read(settings: Settings) -> int:
