@@ -9,6 +9,7 @@ import typer
 
 from serverload.cli import ask, daily, demo, jobs, live, models, quality, training, upkeep, verify, watch
 from serverload.cli.failures import line_of
+from serverload.cli.log_lines import OurWords, tell
 from serverload.cli.spark_log import debugging
 
 _INTERRUPTED = 130
@@ -44,23 +45,22 @@ def main() -> None:
             raise
         code = _told(error)
     if code == _INTERRUPTED:
-        print("serverload: stopped", file=sys.stderr)
+        tell("INFO", "stopped")
     raise SystemExit(code)
 
 
 def _log_our_words_alone() -> None:
     """Keep to itself what libraries log, stack traces among it, as py4j does of each failed batch."""
     logging.getLogger().addHandler(logging.NullHandler())
-    ours = logging.StreamHandler()
-    ours.setFormatter(logging.Formatter("serverload: %(message)s"))
-    logging.getLogger("serverload").addHandler(ours)
+    for name in ("serverload", "streaming"):
+        logging.getLogger(name).addHandler(OurWords())
 
 
 def _told(error: Exception) -> int:
     """Tell a failure on stderr and return its exit code."""
     usage = getattr(error, "format_message", None)
     if usage is None:
-        print(f"serverload: {line_of(error)}", file=sys.stderr, flush=True)
+        tell("ERROR", line_of(error))
         return 1
     # wrong options: whichever library parses them, this is the shape of its errors
     if message := usage().strip():  # none where the help itself has been printed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serverload.cli.log_lines import write_lines_as
 from serverload.cli.spark_log import spark_is_up, spark_log
 from serverload.contracts.errors import PlatformError, StoreError
 from serverload.contracts.progress import Progress
@@ -30,6 +31,7 @@ def settings_of(config: str, home: str | None, *, home_is_used: bool = True, **s
     """
     given = {name: _given(section) if isinstance(section, dict) else section for name, section in sections.items()}
     settings = load_settings(config, {"home": home, **{name: section for name, section in given.items() if section}})
+    write_lines_as(settings.logs.format)
     if home_is_used and is_local(settings.home) and Path(settings.home).is_file():
         raise StoreError("is a file, not a folder", where=settings.home, hint="choose another --home")
     return settings
@@ -53,7 +55,7 @@ def open_tables(settings: Settings, job: str, bar: Progress) -> "DeltaTables":
             _make_folder(Path(settings.home))
             check_room(Path(settings.home))
         check_room(Path(tempfile.gettempdir()))
-        jars, log = spark_jars(), spark_log(settings.home)
+        jars, log = spark_jars(), spark_log(settings.home, settings.logs.format)
     bar.step("start Spark")
     spark = spark_session(
         job,
@@ -62,6 +64,7 @@ def open_tables(settings: Settings, job: str, bar: Progress) -> "DeltaTables":
         extra=settings.spark.settings,
         jars=jars,
         output=log,
+        log_format=settings.logs.format,
     )
     spark_is_up(log)
     return DeltaTables(spark, settings.home)

@@ -1,5 +1,6 @@
 """Where Spark's own words go: a file of the home, so that stderr holds progress and our lines only."""
 
+import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ def debugging() -> bool:
     return bool(os.environ.get("SERVERLOAD_DEBUG"))
 
 
-def spark_log(home: str) -> Path | None:
+def spark_log(home: str, format: str = "text") -> Path | None:
     """Begin this command's part of `<home>/logs/spark.log`; None while debugging, when Spark speaks on stderr.
 
     Commands on the same home add to one file; beyond 10 MB it is moved aside to `spark.log.1` first.
@@ -32,13 +33,20 @@ def spark_log(home: str) -> Path | None:
             log.replace(log.with_name("spark.log.1"))
         with log.open("a", encoding="utf-8") as words:
             told = " ".join(Path(part).name for part in sys.argv[:2])
-            words.write(f"--- {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {told}, process {os.getpid()}\n")
+            words.write(_heading(told, format))
     except OSError as error:
         raise StoreError(
             f"cannot be written: {error.strerror}", where=str(log), hint="choose another --home, or mend its rights"
         ) from error
     _begun.append(log)
     return log
+
+
+def _heading(told: str, format: str) -> str:
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if format == "json":
+        return json.dumps({"ts": now, "level": "INFO", "msg": told, "process": os.getpid()}) + "\n"
+    return f"--- {now} {told}, process {os.getpid()}\n"
 
 
 def spark_is_up(log: Path | None) -> None:

@@ -54,17 +54,19 @@ def spark_session(
     extra: Mapping[str, str] | None = None,
     jars: list[Path] | None = None,
     output: Path | None = None,
+    log_format: str = "text",
 ) -> SparkSession:
     """Start or join the Spark session of this process.
 
     Submitted by spark-submit, only keys that nobody has set are filled in; started from plain Python it is a
     local session with the given jars (paths), so that a start needs no network. Time zone is always UTC.
     What Spark's Java process and its Python workers print is added to the file `output`; without one it goes where
-    ours goes. Raises PlatformError, one line, when that process does not come up.
+    ours goes; with `log_format` json, what Java logs is an object a line. Raises PlatformError, one line, when that
+    process does not come up.
     """
     local_launch = not submitted()
     if local_launch and SparkContext._active_spark_context is None:
-        _prepare_launch(master, driver_memory, jars or [])
+        _prepare_launch(master, driver_memory, jars or [], log_format)
     if local_launch and output is not None and SparkContext._gateway is None:
         _launch_apart(output)
     SparkContext._ensure_initialized()
@@ -91,11 +93,12 @@ def submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
-def _prepare_launch(master: str, driver_memory: str, jars: list[Path]) -> None:
+def _prepare_launch(master: str, driver_memory: str, jars: list[Path], log_format: str) -> None:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_DRIVER_MEMORY", driver_memory)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark runs a Python worker per core
-    with as_file(files("serverload.store").joinpath("log4j2.properties")) as logging_file:
+    layout = "log4j2-json.properties" if log_format == "json" else "log4j2.properties"
+    with as_file(files("serverload.store").joinpath(layout)) as logging_file:
         # Spark makes classes as it goes: once Java's room for their machine code is full, a job fails or crawls
         java = f"-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC -XX:ReservedCodeCacheSize=512m"
         java = f"{java} {archive_options()}".rstrip()
