@@ -1,70 +1,54 @@
-"""A day's run on a small home: in a process of its own, beside a stream, it runs among the tests of the commands."""
+"""A day's run on a home with nothing in it: what fails, what does not. With sessions, it is among the commands."""
 
-from datetime import date
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
 from batch.daily import StepDone
-from producers.synthetic import generate_history
 from serverload.cli.daily import run_daily
 from serverload.contracts.errors import ServerloadError, StoreError
 from serverload.contracts.progress import Silent
-from serverload.contracts.settings import load_settings
+from serverload.contracts.settings import Settings, load_settings
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.runs import list_runs
-from serverload.store.table_reader import run_sql
-
-STEPS = ["backfill", "features", "outcomes", "retrain", "compact"]
 
 
-class Home:
-    """A home and what each of its days has told."""
-
-    def __init__(self, spark: SparkSession, folder: Path) -> None:
-        self.settings = load_settings(flags={"home": str(folder), "model": {"training_horizons": "6"}})
-        self.tables = DeltaTables(spark, self.settings.home)
-        self.registry = ModelRegistry("", self.settings.model.name, self.settings.home)
-
-    def day(self, *paths: Path, fails: str) -> dict[str, StepDone]:
-        done = list[StepDone]()
-        given = (self.settings, self.tables, self.registry, [str(path) for path in paths], Silent(), done.append)
-        with pytest.raises(ServerloadError, match=fails):
-            run_daily(*given)
-        assert [step.step for step in done] == STEPS
-        return {step.step: step for step in done}
-
-    def one(self, query: str) -> object:
-        (row,) = run_sql(self.settings.home, query).to_pylist()
-        return next(iter(row.values()))
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(flags={"home": str(tmp_path / "home")})
 
 
-def test_a_step_that_fails_does_not_stop_the_others_and_what_is_done_is_not_done_again(
-    spark: SparkSession, tmp_path: Path
+def test_steps_that_fail_do_not_stop_the_others_and_are_told_at_the_end(
+    spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
-    home = Home(spark, tmp_path / "home")
-    files = generate_history(tmp_path / "csv", servers=1, days=1, start=date(2016, 2, 26), seed=3).files
-    too_little = "daily: retrain failed .*; mend that and run it again: what is done stays done"
+    tables, registry = DeltaTables(spark, settings.home), ModelRegistry("", settings.model.name, settings.home)
 
-    first = home.day(*files, fails=too_little)
-    assert [step.result for step in first.values()] == ["ok", "ok", "ok", "failed", "ok"]
-    assert first["backfill"].what.startswith("1 new files, 0 known; ")
-    assert first["outcomes"].what == "forecasts wait for a model"
+    def day(*paths: str) -> tuple[dict[str, StepDone], str]:
+        done = list[StepDone]()
+        with pytest.raises(ServerloadError) as failure:
+            run_daily(settings, tables, registry, paths, Silent(), done.append)
+        return {step.step: step for step in done}, str(failure.value)
 
-    again = home.day(fails=too_little)
-    assert [step.result for step in again.values()] == ["left out", "ok", "ok", "failed", "ok"]
-    assert again["backfill"].what == "no paths given, and none in [daily] paths"
-    assert again["features"].what == "up to date"
+    done, line = day(str(tmp_path / "nowhere"))
+    assert {name: step.result for name, step in done.items()} == {
+        "backfill": "failed", "features": "ok", "outcomes": "ok", "retrain": "failed", "compact": "ok",
+    }  # fmt: skip
+    assert done["outcomes"].what == "no hour has closed yet"
+    assert line.startswith(f"daily: backfill failed ({tmp_path}/nowhere: no files there; ")
+    assert line.endswith("); mend that and run it again: what is done stays done")
+    assert "; retrain failed (" in line
 
-    read = home.one("select sum(read)::int from ingest_log")
-    runs = list_runs(home.registry.tracking, job="daily")
-    assert [(run.status, run.rows) for run in runs] == [("FAILED", None), ("FAILED", read)]
+    without_paths, line = day()
+    assert without_paths["backfill"] == StepDone(
+        "backfill", "left out", 0.0, "no paths given, and none in [daily] paths"
+    )
+    assert line.startswith("daily: retrain failed (")
+    assert [run.status for run in list_runs(registry.tracking, job="daily")] == ["FAILED", "FAILED"]
 
 
-def test_a_second_daily_names_the_first(tmp_path: Path) -> None:
-    settings = load_settings(flags={"home": str(tmp_path)})
-    with held_for_home(str(tmp_path), "daily"), pytest.raises(StoreError, match="daily: in use by process"):
+def test_a_second_daily_names_the_first(settings: Settings) -> None:
+    with held_for_home(settings.home, "daily"), pytest.raises(StoreError, match="daily: in use by process"):
         run_daily(settings, None, None, [], Silent(), print)
