@@ -74,7 +74,7 @@ def spark_session(
     local = local_launch and conf.get("spark.master", master or "local").startswith("local")
     for key, entry in {**(_LOCAL if local else {}), **(extra or {}), **_ALWAYS}.items():
         conf.setIfMissing(key, entry)
-    if local:  # the launcher has set it for a shell, which this is not
+    if local or (local_launch and output):  # the launcher has set it for a shell, which neither this nor a file is
         conf.set("spark.ui.showConsoleProgress", "false")
     conf.setIfMissing("spark.redaction.regex", SECRET_NAMES)
     # the options of a source are hidden by both; a cluster may have set the first
