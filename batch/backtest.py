@@ -1,20 +1,23 @@
 """Backtest: fit at rolling cut-offs on what came before, test on the days after, beside the baselines."""
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from batch.backtest_record import note_report
-from batch.backtest_report import Counts, CutoffResult, Report, report
+from batch.backtest_report import Counts, CutoffResult, PlainSets, Report, report
 from batch.cutoffs import HistoryDays, history_days, rolling_cutoffs
 from batch.fitting import FittedModel, fitted_model
 from batch.tested_rows import ceiling_forecasts, named_groups, tested_rows, truth_rows, with_truth
 from batch.train import FOREST
 from batch.train_data import labelled_rows, learned_horizons, without_rows
+from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -28,6 +31,7 @@ from serverload.store.runs import job_run
 from serverload.store.tracking import Tracking
 
 _KEYS = ("target_hour", "horizon_hours", "idle", "change", "server_group", "label")
+_OF_LABEL = tuple(zip(CLASSES, PROBABILITIES, strict=True))
 _SCORED = (*_KEYS, "model", "workload_class", *PROBABILITIES)
 
 
@@ -116,10 +120,10 @@ def _tested(
         fitted, baselines = fitted_at(history, cutoff, settings, progress)
         progress.step(f"test on the {step.days} days from {cutoff:%Y-%m-%d} on")
         try:
-            counts = _counts(_test(history, groups, cutoff, cutoff + step, settings), fitted, baselines)
+            found = _counts(_test(history, groups, cutoff, cutoff + step, settings), fitted, baselines)
         finally:
             baselines.release()
-        yield CutoffResult(cutoff, fitted.rows, fitted.seconds, fitted.calendar_position, counts)
+        yield CutoffResult(cutoff, fitted.rows, fitted.seconds, fitted.calendar_position, *found)
 
 
 def _test(history: History, groups: DataFrame, first: datetime, end: datetime, settings: Settings) -> DataFrame:
@@ -131,7 +135,7 @@ def _test(history: History, groups: DataFrame, first: datetime, end: datetime, s
     return test if history.truth is None else with_truth(test, history.truth)
 
 
-def _counts(test: DataFrame, fitted: FittedModel, baselines: Baselines) -> Counts:
+def _counts(test: DataFrame, fitted: FittedModel, baselines: Baselines) -> tuple[Counts, PlainSets]:
     """What every model says of the same rows, counted; the rows are read once."""
     test = test.persist()
     said = scored_rows(test, fitted.pipeline, fitted.decision).withColumn("model", sf.lit(FOREST))
@@ -144,10 +148,18 @@ def _counts(test: DataFrame, fitted: FittedModel, baselines: Baselines) -> Count
     forecasts = forest.unionByName(others, allowMissingColumns=True)
     forecasts = forecasts.persist()
     try:
-        return Counts(score_cells(forecasts), reliability_cells(forecasts))
+        return Counts(score_cells(forecasts), reliability_cells(forecasts)), _plain_sets(forecasts, fitted)
     finally:
         forecasts.unpersist()
         test.unpersist()
+
+
+def _plain_sets(forecasts: DataFrame, fitted: FittedModel) -> PlainSets:
+    reach = {name: sf.col(name) >= fitted.split_threshold for name in PROBABILITIES}
+    came = sf.coalesce(*(sf.when(sf.col("label") == name, reach[chance]) for name, chance in _OF_LABEL))
+    size = reduce(operator.add, (each.cast("int") for each in reach.values()))
+    counts = (sf.count("*"), sf.count_if(came), sf.coalesce(sf.sum(size), sf.lit(0)))
+    return PlainSets(*map(int, forecasts.where(sf.col("model") == FOREST).agg(*counts).collect()[0]))
 
 
 def _parameters(settings: Settings, truth: str | None) -> dict[str, object]:
@@ -174,4 +186,8 @@ def _facts(history: History, tested: list[CutoffResult], settings: Settings) -> 
         "tested_rows": in_truth,
         "rows_not_in_truth": rows - in_truth,
         "cost": settings.model.cost,
+        "split_conformal": {
+            "covered": sum(each.split_conformal.covered for each in tested) / in_truth,
+            "set_size": sum(each.split_conformal.size for each in tested) / in_truth,
+        },
     }

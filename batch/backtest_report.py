@@ -58,6 +58,15 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class PlainSets:
+    """What split conformal, with one threshold for all classes, says of the forest's rows after a cut-off."""
+
+    rows: int
+    covered: int
+    size: int
+
+
+@dataclass(frozen=True)
 class CutoffResult:
     """One cut-off: how the forest was fitted before it, and what came of the forecasts after it."""
 
@@ -66,6 +75,7 @@ class CutoffResult:
     fit_seconds: float
     calendar_position: bool
     counts: Counts
+    split_conformal: PlainSets
 
 
 @dataclass(frozen=True)

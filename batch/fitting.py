@@ -19,7 +19,7 @@ from serverload.model.decision import Decision
 from serverload.model.evaluation import ranked_probability_score
 from serverload.model.forecasting import COLUMN_ARITHMETIC, PROBABILITIES, calibrated, scored_rows, set_cells
 from serverload.model.pipeline import forest_pipeline
-from serverload.model.prediction_sets import thresholds_by_group
+from serverload.model.prediction_sets import split_threshold, thresholds_by_group
 
 LONG_HISTORY_DAYS = 400
 """From here on a history has seen each part of the year, and where in the calendar a day lies may tell something."""
@@ -29,10 +29,11 @@ _LARGEST_CALIBRATION_SHARE = 5
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A fitted pipeline with its decision, and how it was fitted."""
+    """A fitted pipeline with its decision, and how it was fitted; `split_threshold` is for comparison alone."""
 
     pipeline: PipelineModel
     decision: Decision
+    split_threshold: float
     rows: int
     seconds: float
     calendar_position: bool
@@ -54,10 +55,11 @@ def fitted_model(
         rows.where(sf.col("target_hour") >= sf.lit(held_from)),
     )
     progress.step("fit without the newest days, to calibrate on them")
-    decision = decision_on(held, groups, fitted_forest(before, settings, calendar_position=position)[0], settings)
+    without_newest, _rows = fitted_forest(before, settings, calendar_position=position)
+    decision, split = decision_on(held, groups, without_newest, settings)
     progress.step(f"fit {settings.trees} trees")
     pipeline, count = fitted_forest(rows, settings, calendar_position=position)
-    return FittedModel(pipeline, decision, count, time.monotonic() - begun, position)
+    return FittedModel(pipeline, decision, split, count, time.monotonic() - begun, position)
 
 
 def fitted_forest(rows: DataFrame, settings: ModelSettings, *, calendar_position: bool) -> tuple[PipelineModel, int]:
@@ -95,8 +97,13 @@ def calibration_days(settings: ModelSettings, first: datetime, end: datetime) ->
     return max(1, min(settings.calibration_days, (end - first) // timedelta(days=1) // _LARGEST_CALIBRATION_SHARE))
 
 
-def decision_on(held: DataFrame, groups: DataFrame, pipeline: PipelineModel, settings: ModelSettings) -> Decision:
-    """Calibration and thresholds from rows that the pipeline was not fitted on; only counts reach the driver."""
+def decision_on(
+    held: DataFrame, groups: DataFrame, pipeline: PipelineModel, settings: ModelSettings
+) -> tuple[Decision, float]:
+    """Calibration and thresholds from rows that the pipeline was not fitted on, and split conformal's threshold.
+
+    Only counts reach the driver.
+    """
     scored = scored_rows(held, pipeline).select("server_ip", "target_hour", "label", *PROBABILITIES).persist()
     try:
         calibration = _calibration(scored) if settings.calibration == "auto" else Calibration()
@@ -104,7 +111,8 @@ def decision_on(held: DataFrame, groups: DataFrame, pipeline: PipelineModel, set
     finally:
         scored.unpersist()
     thresholds = thresholds_by_group(cells, settings.coverage)
-    return Decision(calibration, settings.cost, settings.coverage, thresholds)
+    decision = Decision(calibration, settings.cost, settings.coverage, thresholds)
+    return decision, split_threshold(cells, settings.coverage)
 
 
 def _calibration(scored: DataFrame) -> Calibration:

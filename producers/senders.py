@@ -183,7 +183,7 @@ class ConfluentSender:
                 with suppress(*self._raised):  # a fatal error: the next try is refused
                     self._producer.poll(0.1)
             except self._raised as error:
-                self._failure, self._thrown_away = self._failure or str(error), True
+                self._note_fatal(error)
                 raise self._broken(self._why()) from error
 
     def flush(self) -> dict[int, int]:
@@ -192,7 +192,7 @@ class ConfluentSender:
         try:
             left = self._producer.flush(self._seconds + 10)
         except self._raised as error:
-            self._failure, self._thrown_away = self._failure or str(error), True
+            self._note_fatal(error)
         what = self._why() or (left and f"{left} messages without an answer")
         if what:
             raise self._broken(what)
@@ -211,6 +211,9 @@ class ConfluentSender:
     def _broken(self, what: str) -> BrokerError:
         refused = refusal(self._bootstrap, what, self._destination.topic)
         return refused or BrokerError(what, where=f"broker at {self._bootstrap}", hint=UNREACHED_HINT)
+
+    def _note_fatal(self, error: Exception) -> None:
+        self._failure, self._thrown_away = self._failure or str(error), True
 
     def _why(self) -> str:
         """What failed, if anything did; a fatal error may be told after the messages that it broke: wait for it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from trained_home import TrainedHome, small_trained_home
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -16,8 +17,11 @@ from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
 SESSIONS = {
-    "batch": ("tests/scenarios/", "tests/parity/", "tests/steps/", "tests/cli/test_task_progress.py"),
-    "live": ("tests/chaos/", "tests/live/test_stream", "tests/live/test_sec", "tests/model/"),
+    "live": (
+        *("tests/chaos/", "tests/live/test_stream", "tests/live/test_sec", "tests/e2e/test_commands.py"),
+        *("tests/scenarios/test_verify.py", "tests/model/test_train.py", "tests/model/test_drift.py"),
+    ),
+    "batch": ("tests/scenarios/", "tests/parity/", "tests/steps/", "tests/model/", "tests/cli/test_task_progress.py"),
 }
 """Beginnings of the tests that need Spark, by the session that they share."""
 # commands live too short for Java's second compiler; the sessions of the tests do not
@@ -73,7 +77,13 @@ def spark() -> Iterator[SparkSession]:
     settings = {"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
     settings |= {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC")
+        patched.setenv("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -Xms2g -Xmn1g -XX:MetaspaceSize=512m")
         session = spark_session("tests", master="local[2]", driver_memory="2g", extra=settings, jars=spark_jars())
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> TrainedHome:
+    """A home that has learned, to be copied: nothing is written to it."""
+    return small_trained_home(spark, tmp_path_factory.mktemp("trained"))

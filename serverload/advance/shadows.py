@@ -59,12 +59,15 @@ def paired_cells(tables: DeltaTables, champion: str, shadow: str, since: int) ->
 
 
 def first_issued_hour(tables: DeltaTables, version: str, since: int) -> int | None:
-    """The first hour that a version issued, of those from `since` on; None where it has issued none of them."""
+    """The first hour that a version issued after any other did, from hour `since` on; None where there is none."""
     start = hour_start(since)
-    issued = tables.read("forecasts").where(
-        (F.col("target_date") >= F.lit(start.date()))
-        & (F.col("issued_hour") >= F.lit(start))
-        & (F.col("model_version") == version)
+    issued = (
+        tables.read("forecasts")
+        .where((F.col("target_date") >= F.lit(start.date())) & (F.col("issued_hour") >= F.lit(start)))
+        .groupBy("model_version", F.unix_seconds("issued_hour").alias("issued"))
+        .agg(F.lit(True))
+        .collect()
     )
-    first = issued.agg(F.min(F.unix_seconds("issued_hour"))).collect()[0][0]
-    return None if first is None else int(first) // 3600
+    others = max((row["issued"] for row in issued if row["model_version"] != version), default=-1)
+    own = [row["issued"] for row in issued if row["model_version"] == version and row["issued"] > others]
+    return min(own) // 3600 if own else None

@@ -103,6 +103,13 @@ def _tell(result: "BacktestResult", *, to_stdout: bool) -> None:
     )
     if facts["rows_not_in_truth"]:
         print(f"{facts['rows_not_in_truth']:,} rows are not tested: the truth does not know them", file=to)
+    forest = next(row for row in result.report.horizons if (row["model"], row["horizon_hours"]) == ("forest", "all"))
+    plain = facts["split_conformal"]
+    print(
+        f"prediction sets hold {forest['set_size']:.3f} classes and cover {forest['covered']:.3f}; "
+        f"split conformal with one threshold: {plain['set_size']:.3f} and {plain['covered']:.3f}",
+        file=to,
+    )
     for row in result.report.worse_than_farther:
         print(
             f"accuracy at {row['horizon_hours']} h is {row['accuracy']:.4f}, "

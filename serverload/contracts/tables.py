@@ -72,7 +72,7 @@ _FORECAST = (
 STREAM_EVENTS = (
     *("offsets_lost", "broker_away", "broker_back"),
     *("model_taken", "model_refused", "model_rolled_back", "registry_away", "registry_back"),
-    *("shadow_taken", "shadow_refused", "rollback_failed"),
+    *("shadow_taken", "shadow_refused", "shadow_ended", "rollback_failed", "rollback_works"),
 )
 
 TROUBLE_EVENTS = ("broker_away", "registry_away", "model_refused", "shadow_refused", "rollback_failed")

@@ -58,6 +58,15 @@ def thresholds_by_group(
     return made | {name: set_thresholds(by_group[name], coverage) for name in sorted(enough)}
 
 
+def split_threshold(cells: Sequence[tuple[str, int, int, int]], coverage: float) -> float:
+    """The one threshold, for every class and group, of split conformal from the same cells: for comparison."""
+    counts = np.zeros(BINS, dtype=np.int64)
+    for _group, _came, bin_number, rows in cells:
+        counts[bin_number] += rows
+    reached = np.cumsum(counts[::-1])[::-1]
+    return _last_bin(reached >= coverage * (counts.sum() + 1)) / BINS
+
+
 def _last_bin(reached: NDArray[np.bool_]) -> int:
     """The last bin whose lower edge still is low enough; 0, which takes every probability, where none is."""
     found = np.flatnonzero(reached)

@@ -3,8 +3,9 @@
 import logging
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +49,7 @@ class Tracking:
                 f"{home} cannot hold the registry", where="[model] tracking_uri", hint="set an MLflow server"
             )
         self.home = home
-        self.uri = tracking_uri or f"{_SQLITE}{home}/mlflow.db"
+        self.uri = tracking_uri or _database_in(home)
         self._client: Any = None
 
     @property
@@ -82,6 +83,7 @@ class Tracking:
             with self.in_one_line(), held_for_home(self.home, "mlflow"):
                 client = mlflow.MlflowClient(self.uri, self.uri)
                 client.search_experiments(max_results=1)
+                self._follow_the_home()
             self._client = client
         return self._client
 
@@ -100,7 +102,7 @@ class Tracking:
 
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError, Py4JError, PySparkException) as error:
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, Py4JError, PySparkException) as error:
             reason = first_line(error)
             raise ModelError(f"{what} ({reason})" if what else reason, where=self.place) from error
 
@@ -108,6 +110,23 @@ class Tracking:
         if urlsplit(self.uri).scheme in _SERVERS:
             return None
         return Path(self.home, "mlartifacts").as_uri() if is_local(self.home) else f"{self.home}/mlartifacts"
+
+    def _follow_the_home(self) -> None:
+        """Where a home was moved or copied, let its runs name their artefacts where these lie now.
+
+        MLflow keeps whole addresses: the runs of a copy would go on reading and writing in the first home.
+        """
+        here = self._artifact_folder()
+        if self.uri != _database_in(self.home) or here is None:
+            return
+        with closing(sqlite3.connect(self.uri.removeprefix(_SQLITE), timeout=_ANSWER_SECONDS)) as database, database:
+            known = database.execute("select artifact_location from experiments where name = ?", (EXPERIMENT,))
+            for (before,) in known.fetchall():
+                if before != here:
+                    moved = "update {} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?"
+                    for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+                        values = (here, len(before) + 1, len(before), before)
+                        database.execute(moved.format(table, column=column), values)
 
     def _check_reachable(self) -> None:
         address = urlsplit(self.uri)
@@ -119,6 +138,10 @@ class Tracking:
         except (OSError, ValueError) as error:
             hint = "start the server or set [model] tracking_uri"
             raise ModelError(f"MLflow does not answer ({error})", where=self.place, hint=hint) from error
+
+
+def _database_in(home: str) -> str:
+    return f"{_SQLITE}{home}/mlflow.db"
 
 
 def first_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from faults import PAUSE_SECONDS, Disk, Fault, arguments_of, executors, java_of,
 
 NOT_INHERITED = ("SPARK_DRIVER_MEMORY", "PYSPARK_")
 ENDED_SECONDS = 180.0
+SENT_SECONDS = 1800.0
 
 
 class Service:
@@ -121,21 +122,22 @@ class System:
         disk: Disk | None,
         logs: Path,
         files: Sequence[Path],
-        rates: Sequence[str],
+        sending: Sequence[str],
         settings: dict[str, str],
     ) -> None:
         self.home, self._disk, self._settings, self._replay_log = home, disk, settings, logs / "replay.out"
         self._port = run(["broker", "start", "--home", str(home), "--port", "0"], settings).split(",")[0].split(":")[-1]
+        self.bootstrap = f"127.0.0.1:{self._port}"
         place = ["--home", str(home)]
         self.stream = Service(["stream", *place], settings, logs / "stream.out")
-        self.replay = Service(["replay", *map(str, files), *place, "--max", *rates], settings, self._replay_log)
+        self.replay = Service(["replay", *map(str, files), *place, *sending], settings, self._replay_log)
 
     def faults(self) -> list[Fault]:
         """The kinds of faults that can befall it."""
         return [
             Fault("kill -9 of the stream's Python", lambda: killed([self.stream.pid])),
             Fault("kill -9 of the stream's Java", lambda: killed(java_of(self.stream.pid))),
-            Fault("kill -9 of a Python worker", lambda: killed(workers_of(self.stream.pid))),
+            Fault("kill -9 of a Python worker", lambda: killed(self._workers())),
             Fault("kill -9 of the producer", lambda: not self.replay.done and killed([self.replay.pid])),
             Fault("kill -9 of the broker", self._kill_broker),
             Fault("the stream's Java stopped for a while", lambda: paused(java_of(self.stream.pid))),
@@ -147,14 +149,12 @@ class System:
         return [Fault("kill -9 of an executor", lambda: killed(executors()))]
 
     def finish(self) -> None:
-        """Let the producer end, stop the stream, and read what is left."""
-        deadline = time.monotonic() + 600
+        """Let the producer end, and stop the stream."""
+        deadline = time.monotonic() + SENT_SECONDS
         while not self.replay.done:
             assert time.monotonic() < deadline, self._replay_log.read_text()[-2000:]
             time.sleep(0.2)
         self.stream.stop()
-        backlog = {**self._settings, "SERVERLOAD_STREAM__MAX_MESSAGES_PER_BATCH": "100000"}
-        run(["stream", "--home", str(self.home), "--available-now"], backlog)
 
     def close(self) -> None:
         for service in (self.replay, self.stream):
@@ -162,6 +162,9 @@ class System:
             with suppress(ProcessLookupError):
                 os.killpg(service.pid, signal.SIGKILL)
         run(["broker", "stop", "--home", str(self.home)], self._settings)
+
+    def _workers(self) -> list[int]:
+        return [worker for process in (self.stream.pid, *executors()) for worker in workers_of(process)]
 
     def _kill_broker(self) -> bool:
         done = killed(_brokers(self.home))

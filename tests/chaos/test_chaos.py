@@ -5,7 +5,7 @@
 
 import os
 import random
-import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ import pytest
 from faults import Disk, mounted
 from pyspark.sql import SparkSession
 from system import Cluster, System
+from trained_home import SMALL_MODEL, TrainedHome, registry_of, trained_home
 
 from batch.backfill import backfill
 from batch.features import update_features
-from batch.train import train
 from producers.faults import FaultRates, outgoing
 from producers.input_files import input_files
 from producers.merge import MergedLines
@@ -28,23 +28,27 @@ from serverload.advance import Advance
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import ModelRegistry
 from serverload.store.table_reader import run_sql
+from streaming.stream import Stream
 
 LONG = os.environ.get("SERVERLOAD_CHAOS") == "long"
 SEED = int(os.environ.get("SERVERLOAD_CHAOS_SEED", "1"))
 FAULTS = int(os.environ.get("SERVERLOAD_CHAOS_FAULTS", "50" if LONG else "3"))
-SERVERS, SESSIONS_PER_HOUR = (40, 400.0) if LONG else (4, 60.0)
-HISTORY_DAYS, LIVE_DAYS = 7, 3 if LONG else 1
-MODEL = {"trees": 5, "depth": 4, "test_days": 2, "training_horizons": "1,48"}
+SERVERS, SESSIONS_PER_HOUR = 40, 400.0
+HISTORY_DAYS, LIVE_DAYS, SECONDS_A_FAULT = 7, 3, 36.0
 RATES = FaultRates(late=0.05, shuffle=0.3, duplicates=0.01, corrupt=0.01, seed=SEED)
 
 
 @pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("sessions")
+def learned(
+    spark: SparkSession, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> TrainedHome:
+    """A trained home and the days that come after its history."""
+    if not LONG:
+        return request.getfixturevalue("trained")
+    folder = tmp_path_factory.mktemp("learned")
     made = generate_history(
-        folder,
+        folder / "sessions",
         servers=SERVERS,
         days=HISTORY_DAYS + LIVE_DAYS,
         start=date(2016, 2, 20),
@@ -52,11 +56,11 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         dirty=0.01,
         sessions_per_hour=SESSIONS_PER_HOUR,
     )
-    return list(made.files)
+    return trained_home(spark, folder / "home", list(made.files), HISTORY_DAYS)
 
 
-def settings_for(home: Path) -> Settings:
-    return load_settings(flags={"home": str(home), "model": MODEL})
+def settings_for(home: Path, **stream: object) -> Settings:
+    return load_settings(flags={"home": str(home), "model": SMALL_MODEL, "stream": stream})
 
 
 @pytest.fixture(scope="module")
@@ -67,37 +71,31 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk | None]:
 
 
 @pytest.fixture(scope="module")
-def homes(
-    spark: SparkSession, days: list[Path], disk: Disk | None, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
+def homes(learned: TrainedHome, disk: Disk | None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two homes with the same history and the same champion: one to live in, one for the batch."""
-    live, batch = (disk.folder if disk else tmp_path_factory.mktemp("live")), tmp_path_factory.mktemp("batch")
-    settings, tables = settings_for(live), DeltaTables(spark, str(live))
-    backfill(tables, settings.ingest, [str(day) for day in days[:HISTORY_DAYS]], Silent())
-    Advance(tables, settings).run()
-    update_features(tables, settings, Silent())
-    train(tables, settings, registry_of(settings), Silent())
-    shutil.copytree(live / "tables", batch / "tables")
-    return live, batch
-
-
-def registry_of(settings: Settings) -> ModelRegistry:
-    return ModelRegistry("", settings.model.name, settings.home)
+    live = disk.folder if disk else tmp_path_factory.mktemp("live")
+    return learned.copied(live), learned.copied(tmp_path_factory.mktemp("batch"))
 
 
 def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
-    spark: SparkSession, days: list[Path], homes: tuple[Path, Path], disk: Disk | None, tmp_path: Path
+    spark: SparkSession, learned: TrainedHome, homes: tuple[Path, Path], disk: Disk | None, tmp_path: Path
 ) -> None:
     live, batch = homes
-    files = days[HISTORY_DAYS:]
+    files = learned.days[HISTORY_DAYS:]
     lines = [message.text for message in outgoing(MergedLines(list(input_files([str(day) for day in files]))), RATES)]
     cluster = Cluster(tmp_path, 7077) if LONG else None
     system = System(
-        live, disk, tmp_path, files, rates_given(), process_settings(len(lines), cluster.master if cluster else "")
+        live,
+        disk,
+        tmp_path,
+        files,
+        [*pace(), *rates_given()],
+        process_settings(len(lines), cluster.master if cluster else ""),
     )
     try:
         done = struck(system, on_cluster=cluster is not None)
         system.finish()
+        drained(spark, live, system.bootstrap)
     finally:
         system.close()
         if cluster:
@@ -106,7 +104,7 @@ def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
     by_stream, by_batch = DeltaTables(spark, str(live)), DeltaTables(spark, str(batch))
     joined = tmp_path / "sent.csv"
     joined.write_bytes(b"\n".join(lines))
-    champion = registry_of(settings_for(live))
+    champion = registry_of(settings_for(batch))
     backfill(by_batch, settings_for(batch).ingest, [str(joined)], Silent())
     Advance(by_batch, settings_for(batch)).run(champion.champion, champion.version)
     for tables in (by_stream, by_batch):
@@ -123,6 +121,18 @@ def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
     assert_outcomes_are_a_recount(live)
 
 
+def drained(spark: SparkSession, home: Path, bootstrap: str) -> None:
+    """Let a stream without faults read what is left."""
+    settings = settings_for(home, max_messages_per_batch=100_000)
+    stream = Stream(DeltaTables(spark, settings.home), settings, registry_of(settings), Silent())
+    stream.run(bootstrap, available_now=True, stop=threading.Event())
+
+
+def pace() -> list[str]:
+    """The long form sends for as long as its faults last, so that the producer is there to be killed."""
+    return ["--speed", f"{LIVE_DAYS * 86400 / (FAULTS * SECONDS_A_FAULT):g}"] if LONG else ["--max"]
+
+
 def rates_given() -> list[str]:
     return [
         *("--late", str(RATES.late), "--shuffle", str(RATES.shuffle), "--duplicates", str(RATES.duplicates)),
@@ -132,7 +142,7 @@ def rates_given() -> list[str]:
 
 def process_settings(lines: int, master: str) -> dict[str, str]:
     """Small batches, so that there is always one at work when a fault strikes."""
-    settings = {f"SERVERLOAD_MODEL__{name.upper()}": str(entry) for name, entry in MODEL.items()}
+    settings = {f"SERVERLOAD_MODEL__{name.upper()}": str(entry) for name, entry in SMALL_MODEL.items()}
     settings |= {
         "SERVERLOAD_STREAM__TRIGGER_SECONDS": "0.2",
         "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",

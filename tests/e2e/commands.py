@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from trained_home import SMALL_MODEL
+from typer.testing import CliRunner
+
+from serverload.cli import app
 from serverload.store.table_reader import run_sql
 
 SMALL = {
-    "SERVERLOAD_MODEL__TREES": "5",
-    "SERVERLOAD_MODEL__DEPTH": "4",
-    "SERVERLOAD_MODEL__TEST_DAYS": "2",
-    "SERVERLOAD_MODEL__TRAINING_HORIZONS": "1,48",
+    **{f"SERVERLOAD_MODEL__{name.upper()}": str(entry) for name, entry in SMALL_MODEL.items()},
     "SERVERLOAD_STREAM__TRIGGER_SECONDS": "1",
     "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "1",
     # a few hundred rows a query: compiled code for it costs more than it saves
@@ -48,6 +49,14 @@ def ran(*arguments: object, exit_code: int = 0, **settings: str) -> str:
     output, errors = process.communicate(timeout=300)
     assert (process.returncode, NOISE.search(errors)) == (exit_code, None), f"{arguments}\n{output}\n{errors}"
     return output
+
+
+def ran_here(*arguments: object) -> str:
+    """Run a command to its end in this process, whose Spark session it joins; its standard output."""
+    settings = {name: entry for name, entry in SMALL.items() if "SPARK" not in name}
+    done = CliRunner().invoke(app, [*map(str, arguments)], env=settings)
+    assert done.exception is None, f"{arguments}\n{done.output}\n{done.exception!r}"
+    return done.stdout
 
 
 def wait_until(seen: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 180.0) -> None:

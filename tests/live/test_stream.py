@@ -2,21 +2,19 @@
 
 import shutil
 import threading
-from datetime import date
 from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from trained_home import SMALL_MODEL, TrainedHome
 
 from batch.backfill import backfill
 from batch.features import update_features
-from batch.train import train
 from producers.faults import FaultRates
 from producers.pace import WallClock
 from producers.replay import ReplayOptions, replay
 from producers.senders import KafkaSender
-from producers.synthetic import generate_history
 from serverload.advance import Advance
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
@@ -29,12 +27,9 @@ from streaming.metrics import StreamMetrics
 from streaming.metrics_feed import TableFacts
 from streaming.stream import Stream, StreamResult
 
-DAYS = 12
-
 
 def settings_for(home: Path, topic: str) -> Settings:
-    small = {"test_days": 2, "trees": 5, "depth": 4, "training_horizons": "1,48"}
-    return load_settings(flags={"home": str(home), "stream": {"topic": topic}, "model": small})
+    return load_settings(flags={"home": str(home), "stream": {"topic": topic}, "model": SMALL_MODEL})
 
 
 def drained(tables: DeltaTables, settings: Settings, bootstrap: str) -> StreamResult:
@@ -50,29 +45,21 @@ def sent(paths: list[str], bootstrap: str, topic: str, positions: Path, faults: 
         sender.close()
 
 
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Daily files, oldest first."""
-    folder = tmp_path_factory.mktemp("history")
-    made = generate_history(folder, servers=5, days=DAYS, start=date(2016, 2, 20), seed=11, dirty=0.03)
-    return list(made.files)
-
-
 def sorted_rows(frame: DataFrame) -> list[tuple[object, ...]]:
     return sorted(tuple(row) for row in frame.collect())
 
 
 def test_stream_and_backfill_make_the_same_hours(
-    spark: SparkSession, kafka, history: list[Path], tmp_path: Path
+    spark: SparkSession, kafka, trained: TrainedHome, tmp_path: Path
 ) -> None:
     topic = kafka.topic(3)
     live = settings_for(tmp_path / "live", topic)
     by_batch, by_stream = DeltaTables(spark, str(tmp_path / "batch")), DeltaTables(spark, live.home)
     faults = FaultRates(late=0.1, shuffle=0.3, seed=5)
-    sent([str(file) for file in history[:4]], kafka.bootstrap, topic, tmp_path, faults)
+    sent([str(file) for file in trained.days[:4]], kafka.bootstrap, topic, tmp_path, faults)
 
     done = drained(by_stream, live, kafka.bootstrap)
-    backfill(by_batch, live.ingest, [str(file) for file in history[:4]], Silent())
+    backfill(by_batch, live.ingest, [str(file) for file in trained.days[:4]], Silent())
     Advance(by_batch, live).run()
 
     assert sorted_rows(by_stream.read("hourly_load")) == sorted_rows(by_batch.read("hourly_load"))
@@ -83,18 +70,14 @@ def test_stream_and_backfill_make_the_same_hours(
 
 @pytest.fixture(scope="module")
 def forecasting(
-    spark: SparkSession, kafka, history: list[Path], tmp_path_factory: pytest.TempPathFactory
+    spark: SparkSession, kafka, trained: TrainedHome, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[DeltaTables, Settings, list[StreamResult]]:
     """A trained history and the day after it, live; what the stream did before and after that day was sent."""
-    topic, home = kafka.topic(2), tmp_path_factory.mktemp("home")
+    topic, home = kafka.topic(2), trained.copied(tmp_path_factory.mktemp("home"))
     settings = settings_for(home, topic)
     tables = DeltaTables(spark, settings.home)
-    backfill(tables, settings.ingest, [str(file) for file in history[:-1]], Silent())
-    Advance(tables, settings).run()
-    update_features(tables, settings, Silent())
-    train(tables, settings, ModelRegistry("", settings.model.name, settings.home), Silent())
     first = drained(tables, settings, kafka.bootstrap)
-    sent([str(history[-1])], kafka.bootstrap, topic, home, FaultRates())
+    sent([str(trained.days[-1])], kafka.bootstrap, topic, home, FaultRates())
     return tables, settings, [first, drained(tables, settings, kafka.bootstrap)]
 
 
@@ -165,7 +148,7 @@ def test_late_data_for_forecasts_of_a_model_that_can_be_loaded_no_more_leaves_th
         row["server_ip"] for row in run_sql(settings.home, "select min(server_ip) server_ip from servers").to_pylist()
     )
     late = tmp_path / "late.csv"
-    late.write_text(f"2016-03-02 12:00:00,,1,1,1,1,1,1,1,1,1,1,1,99999,10.9.9.9,{server}\n")
+    late.write_text(f"2016-03-01 12:00:00,,1,1,1,1,1,1,1,1,1,1,1,99999,10.9.9.9,{server}\n")
     sent([str(late)], kafka.bootstrap, settings.stream.topic, tmp_path, FaultRates())
     before = tables.version("forecasts")
 

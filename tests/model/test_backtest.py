@@ -114,6 +114,15 @@ def test_idle_and_change_hours_are_scored_apart(result, hours):
     assert 0 < forest["change_rows"] < 60
 
 
+def test_prediction_sets_stand_beside_those_of_split_conformal(result):
+    """With one threshold for all classes, chosen on the same days: few rows here, so both stay roughly as asked."""
+    (forest,) = (row for row in result.report.horizons if (row["model"], row["horizon_hours"]) == (FOREST, "all"))
+    plain = result.facts["split_conformal"]
+
+    assert 0.8 < plain["covered"] <= 1
+    assert 1 <= plain["set_size"] <= forest["set_size"] * 1.1
+
+
 def test_groups_are_the_types_of_servers(result):
     rows = {row["server_group"]: row["rows"] for row in result.report.groups if row["model"] == FOREST}
 

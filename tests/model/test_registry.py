@@ -188,3 +188,22 @@ def test_runs_are_compared_name_by_name(tracking):
 def test_an_unknown_run_is_one_line(tracking):
     with pytest.raises(ModelError, match="no run begins with 'zzzz'"):
         compare_runs(tracking, ["zzzz"])
+
+
+def test_the_runs_of_a_copied_or_moved_home_have_their_artefacts_in_it(tracking):
+    first, copied, moved = (Path(tracking.home).with_name(name) for name in ("first", "copied", "moved"))
+    with job_run(Tracking("", str(first)), "train") as run:
+        run.keep_file("told.txt", lambda path: path.write_text("one"))
+    shutil.copytree(first, copied)
+    with job_run(Tracking("", str(copied)), "train") as second:
+        second.keep_file("told.txt", lambda path: path.write_text("two"))
+    shutil.rmtree(first)
+    copied.rename(moved)
+
+    client = Tracking("", str(moved)).client()
+
+    assert {client.get_run(each.run_id).info.artifact_uri for each in (run, second)} == {
+        f"{(moved / 'mlartifacts').as_uri()}/{each.run_id}/artifacts" for each in (run, second)
+    }
+    told = [Path(client.download_artifacts(each.run_id, "told.txt")).read_text() for each in (run, second)]
+    assert told == ["one", "two"]

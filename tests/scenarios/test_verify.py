@@ -5,19 +5,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import pytest
 from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from trained_home import TrainedHome
 from typer.testing import CliRunner
 
 from batch.backfill import backfill
-from batch.features import update_features
-from batch.train import train
-from producers.synthetic import generate_history
 from serverload.advance import Advance
 from serverload.cli import app
 from serverload.cli.verify import PARTS
@@ -29,12 +26,8 @@ from serverload.steps.windows import measure, window_sums
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 
-DAYS = 9
 SMALL = """
 [model]
-test_days = 2
-trees = 4
-depth = 3
 training_horizons = "1,48"
 """
 Rows = dict[str, dict[str, object]]
@@ -60,27 +53,19 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Eight days in one batch, a model and its first forecasts, then a ninth day that some of them matured on."""
+def home(spark: SparkSession, trained: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A history in two batches, a model and its first forecasts, then a day that some of them matured on."""
     folder = tmp_path_factory.mktemp("verify")
     config = folder / "small.toml"
     config.write_text(SMALL)
-    made = generate_history(folder / "csv", servers=3, days=DAYS, start=date(2016, 2, 22), seed=3, dirty=0.03)
-    right = Home(folder / "home", config, list(made.files))
+    files = [*trained.history, Path(shutil.copy(trained.days[-1], folder))]  # its own: a test edits it
+    right = Home(trained.copied(folder / "home"), config, files)
     settings = load_settings(str(config), {"home": str(right.folder)})
     tables, registry = right.tables(spark), ModelRegistry("", settings.model.name, settings.home)
-    backfill(tables, settings.ingest, [str(file) for file in right.history[:-1]], Silent())
-    Advance(tables, settings).run()
-    train_on_features(tables, settings, registry)
-    for files in (right.history[:-1], right.history[-1:]):
-        backfill(tables, settings.ingest, [str(file) for file in files], Silent())
-        Advance(tables, settings).run(registry.champion, registry.version)
+    Advance(tables, settings).run(registry.champion, registry.version)
+    backfill(tables, settings.ingest, [str(files[-1])], Silent())
+    Advance(tables, settings).run(registry.champion, registry.version)
     return right
-
-
-def train_on_features(tables, settings, registry) -> None:
-    update_features(tables, settings, Silent())
-    train(tables, settings, registry, Silent())
 
 
 @pytest.fixture
@@ -161,7 +146,7 @@ Faults = dict[Callable[[DeltaTables], None], dict[str, str]]
 ABOVE: Faults = {
     double_a_partial_sum: {
         SESSIONS: "source history, batch_id 0: sessions expected",
-        "history: window sums": "window_start 2016-02-22T",
+        "history: window sums": "window_start 2016-02-23T",
     },
     lose_a_refused_line: {REFUSED: "batch_id 0: refused expected", "history: refused lines": ".csv:"},
     alter_a_feature: {"features": "horizon_hours 48: peak_load_lag_72h expected "},
@@ -175,8 +160,8 @@ BELOW: Faults = {
         SESSIONS: "batch_id 1: sessions expected",
         "history: counts of batches": "batch_id 1: accepted expected",
     },
-    alter_a_peak: {"hourly_load": "hour 2016-02-22T00:00:00Z: peak_load expected "},
-    forget_when_a_server_began: {"servers": "first_hour expected 2016-02-22T00:00:00Z, found 2016-02-22T01"},
+    alter_a_peak: {"hourly_load": "hour 2016-02-23T00:00:00Z: peak_load expected "},
+    forget_when_a_server_began: {"servers": "first_hour expected 2016-02-23T00:00:00Z, found 2016-02-23T01"},
 }
 
 
@@ -203,15 +188,15 @@ def test_each_fault_is_named_by_its_row_and_by_no_other(
 def test_a_batch_in_work_is_no_fault_and_rows_of_one_that_never_was_are(spark: SparkSession, damaged: Home) -> None:
     tables = damaged.tables(spark)
     row = tables.read("load_windows").orderBy("window_start", "server_ip").limit(1)
-    tables.append("load_windows", row.withColumn("batch_id", F.lit(2).cast("bigint")))
+    tables.append("load_windows", row.withColumn("batch_id", F.lit(3).cast("bigint")))
 
     code, rows = damaged.verified("--only", "load_windows", "--only", "history")
 
     of_batches = "rows belong to batches of ingest_log"
     assert (code, differing(rows)) == (0, set())
-    assert "history batch 2 is in work or interrupted" in str(rows[of_batches]["detail"])
+    assert "history batch 3 is in work or interrupted" in str(rows[of_batches]["detail"])
 
-    tables.append("load_windows", row.withColumn("batch_id", F.lit(3).cast("bigint")))
+    tables.append("load_windows", row.withColumn("batch_id", F.lit(4).cast("bigint")))
     code, rows = damaged.verified("--only", "load_windows")
     assert (code, differing(rows)) == (1, {of_batches})
 
@@ -232,9 +217,9 @@ def test_a_batch_whose_file_has_changed_is_not_checked(home: Home, edited: Path)
 
     assert (code, differing(rows)) == (0, set())
     files = rows["history: files are as they were"]
-    assert files["compared"] == 1
+    assert files["compared"] == 2
     assert f"{edited}: changed since it was ingested" in str(files["detail"])
-    assert rows["history: counts of batches"]["compared"] == 1
+    assert rows["history: counts of batches"]["compared"] == 2
 
 
 def merge_days(tables: DeltaTables) -> None:

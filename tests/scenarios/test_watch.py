@@ -1,5 +1,9 @@
 """Shadows and automatic rollback: a promotion that was none, and one that was a mistake, on a real registry."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,11 +17,13 @@ from batch.features import update_features
 from serverload.advance import Advance
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
+from serverload.contracts.tables import TABLES
 from serverload.model.pipeline import forest_pipeline
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.quality import quality
 from serverload.store.runs import job_run
+from serverload.store.status import status
 from serverload.store.table_reader import run_sql
 from streaming.watch import ChampionWatch
 
@@ -58,14 +64,43 @@ class Fleet:
         watch.follow(done.issued, done.closed_hour, champion.version)
         return self.registry.champion().version
 
-    def watch(self, settings: Settings) -> ChampionWatch:
-        return ChampionWatch(
-            self.tables, settings, self.registry, lambda event, version, _why: self.told.append((event, version))
-        )
+    def watch(self, settings: Settings, registry: ModelRegistry | None = None) -> ChampionWatch:
+        return ChampionWatch(self.tables, settings, registry or self.registry, self._tell)
+
+    def look(self, registry: ModelRegistry) -> None:
+        self.watch(self.settings, registry).follow([], self.now - 2, None)
+
+    def troubles(self) -> list[str]:
+        facts = status(self.tables.home, now=datetime.now(UTC), allowed_lateness_minutes=10)
+        return [name for name, told in facts.items() if name.endswith("_trouble") and told]
+
+    def _tell(self, event: str, version: str | None, why: str) -> None:
+        self.told.append((event, version))
+        row = (datetime.now(UTC), None, event, version, why)
+        self.tables.append("stream_log", self.tables.spark.createDataFrame([row], TABLES["stream_log"].ddl))
 
     def shadows(self) -> list[tuple[str, int]]:
         query = "select model_version, count(*) as rows from shadow_forecasts group by 1 order by 1"
         return [(row["model_version"], row["rows"]) for row in run_sql(self.tables.home, query).to_pylist()]
+
+
+class PowerCut(BaseException):
+    """The end of a process."""
+
+
+class CutRegistry(ModelRegistry):
+    """Its process ends before an alias is moved."""
+
+    def _point(self, _alias: str, _version: str) -> None:
+        raise PowerCut
+
+
+@contextmanager
+def writing(home: str) -> Iterator[None]:
+    """Let another process be writing to the registry all the time."""
+    with closing(sqlite3.connect(Path(home, "mlflow.db"), isolation_level=None)) as other:
+        other.execute("begin immediate")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +127,18 @@ def test_an_equal_champion_stays_and_a_worse_one_gives_way_to_the_one_before(fle
 
     third = fleet.register(bad)
     fleet.registry.promote(third, "a mistake")
-    assert fleet.four_days() == second
-    assert fleet.told == [("shadow_taken", first), ("shadow_taken", second), ("model_rolled_back", third)]
+    with writing(fleet.tables.home):
+        assert fleet.four_days() == third
+    assert fleet.told == [("shadow_taken", first), ("shadow_taken", second), ("rollback_failed", None)]
+    assert fleet.troubles() == ["rollback_trouble"]
+    with pytest.raises(PowerCut):
+        fleet.look(CutRegistry("", fleet.registry.name, fleet.tables.home))
+    assert fleet.registry.champion().version == third
+    fleet.look(fleet.registry)
+    assert fleet.registry.champion().version == second
+    assert fleet.told[3:] == [("model_rolled_back", third), ("rollback_works", None)]
+    assert fleet.troubles() == []
+    assert [move.event for move in fleet.registry.version(third).moves] == ["promoted", "rolled_back"]
     assert "matured forecasts of 3 days" in fleet.registry.version(third).moves[-1].why
 
     by_model = {(row["role"], row["model"]): row for row in quality(fleet.tables.home, days=14, by="model").to_pylist()}
@@ -116,6 +161,10 @@ def test_a_challenger_runs_in_shadow_if_set_and_a_broken_one_is_told_and_left_ou
     watch = fleet.watch(with_shadow)
     assert [watch.shadows(fleet.now, None), watch.shadows(fleet.now, None)] == [[], []]
     assert fleet.told == [("shadow_taken", challenger), ("shadow_refused", broken)]
+    assert fleet.troubles() == ["shadow_trouble"]
+    fleet.four_days(settings_for(tmp_path))
+    assert fleet.told[2:] == [("shadow_ended", None)]
+    assert fleet.troubles() == []
 
 
 def test_after_its_days_a_champion_is_compared_no_more(fleet: Fleet, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from batch.backtest_report import Counts, CutoffResult, Report, report
+from batch.backtest_report import Counts, CutoffResult, PlainSets, Report, report
 from batch.tested_rows import CEILING
 from batch.train import FOREST
 from serverload.model.baselines import BASELINES, CLIMATOLOGY
@@ -42,7 +42,7 @@ def drawn(models: tuple[str, ...], *, horizons=(6, 48), day=0, wrong: int = 2, g
 
 def told(*counts: Counts) -> Report:
     cutoffs = [
-        CutoffResult(datetime(2016, 6, 6 + 7 * number, tzinfo=UTC), 100, 1.0, False, each)
+        CutoffResult(datetime(2016, 6, 6 + 7 * number, tzinfo=UTC), 100, 1.0, False, each, PlainSets(0, 0, 0))
         for number, each in enumerate(counts)
     ]
     return report(cutoffs, PLAIN_COST, seed=42)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serverload.model.prediction_sets import BINS, set_thresholds, thresholds_by_group
+from serverload.model.prediction_sets import BINS, set_thresholds, split_threshold, thresholds_by_group
 
 
 def counts_of(*classes: dict[int, int]) -> np.ndarray:
@@ -20,6 +20,14 @@ def test_the_threshold_leaves_out_the_tenth_that_was_called_least_probable():
 
     # of 3000 hours 2850 were given 0.3 and more, 2750 were given 0.8 and more; high alone reaches 88 % at 0.3
     assert set_thresholds(counts, 0.9) == (0.8, 0.8, 0.3)
+
+
+def test_split_conformal_has_one_threshold_for_all():
+    cells = [("a", 0, 800, 950), ("a", 0, 100, 50), ("b", 2, 300, 900), ("b", 1, 100, 100)]
+
+    # of 2000 hours 1850 were given 0.3 and more, 950 were given 0.8
+    assert split_threshold(cells, 0.9) == 0.3
+    assert split_threshold(cells, 0.4) == 0.8
 
 
 def test_no_class_is_given_up_for_the_others():
