@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-
 from serverload.contracts.errors import ModelError
 from serverload.contracts.settings import is_local
 from serverload.store.locks import held_for_home
@@ -100,7 +97,9 @@ class Tracking:
 
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError, Py4JError, PySparkException) as error:
+        except Exception as error:
+            if not isinstance(error, MlflowException | SQLAlchemyError | OSError) and not _from_spark(error):
+                raise
             reason = first_line(error)
             raise ModelError(f"{what} ({reason})" if what else reason, where=self.place) from error
 
@@ -119,6 +118,11 @@ class Tracking:
         except (OSError, ValueError) as error:
             hint = "start the server or set [model] tracking_uri"
             raise ModelError(f"MLflow does not answer ({error})", where=self.place, hint=hint) from error
+
+
+def _from_spark(error: Exception) -> bool:
+    """Whether Spark raised it, told by name: this module is also used where Spark is not."""
+    return any(kind.__module__.startswith(("pyspark.", "py4j.")) for kind in type(error).__mro__)
 
 
 def first_line(error: BaseException) -> str:
