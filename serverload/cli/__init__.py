@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from serverload.cli import ask, demo, jobs, live, models, quality, training, upkeep, verify, watch
+from serverload.cli import ask, demo, jobs, live, models, quality, serve, training, upkeep, verify, watch
 from serverload.cli.failures import line_of
 from serverload.cli.spark_log import debugging
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (demo, jobs, training, quality, models, watch, live, upkeep, verify, ask):
+for part in (demo, jobs, training, quality, models, watch, live, serve, upkeep, verify, ask):
     part.add_to(app)
 
 

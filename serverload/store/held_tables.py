@@ -38,6 +38,11 @@ class HeldTable:
     table: DeltaTable | None = None
     read_at: float = field(default_factory=time.monotonic)
 
+    @property
+    def stamp(self) -> Hashable:
+        """Another one for each version, also of a table that was deleted and made anew."""
+        return self.version, self.mark
+
 
 class HeldTables:
     """The newest versions of a home's tables, and what was worked out from them, within a bound of bytes.
@@ -50,7 +55,7 @@ class HeldTables:
         self.home = home
         self._local = is_local(home)
         self._held: dict[str, HeldTable] = {}
-        self._datasets: dict[str, tuple[int, pads.Dataset | None]] = {}
+        self._datasets: dict[str, tuple[HeldTable, pads.Dataset | None]] = {}
         self._opening = Lock()
         self.kept = KeptResults(kept_bytes)
 
@@ -62,19 +67,21 @@ class HeldTables:
         """The newest version as an Arrow dataset; None where the table is not made yet. Raises StoreError."""
         held = self._newest(name)
         known = self._datasets.get(name)
-        if known is None or known[0] != held.version:
-            known = (held.version, None if held.table is None else held.table.to_pyarrow_dataset())
+        if known is None or known[0] is not held:
+            known = (held, None if held.table is None else held.table.to_pyarrow_dataset())
             self._datasets[name] = known
         return known[1]
 
     def highest(self, name: str, column: str) -> datetime | None:
-        """The highest time in a column by what the log says of each file, none of which is opened; None without any."""
+        """The highest time in a column as the log tells of each file, which are not opened; None where it cannot."""
 
         def told() -> datetime | None:
             table = self._newest(name).table
-            actions = pa.table([]) if table is None else pa.table(table.get_add_actions(flatten=True))
-            known = f"max.{column}" in actions.column_names
-            return cast("datetime | None", pc.max(actions[f"max.{column}"]).as_py()) if known else None
+            actions = None if table is None else pa.table(table.get_add_actions(flatten=True))
+            if actions is None or f"max.{column}" not in actions.column_names:
+                return None
+            highest = actions[f"max.{column}"]
+            return None if highest.null_count else cast("datetime | None", pc.max(highest).as_py())
 
         return self.worked_out(("highest", name, column), [name], told)
 
@@ -91,7 +98,7 @@ class HeldTables:
 
     def renewed(self, key: Hashable, names: Sequence[str], make: Callable[[Kept | None], Kept]) -> Kept:
         """The same, where `make` is given what it made of older versions, or None where that is kept no more."""
-        return self.kept.get(key, tuple(self.version(name) for name in names), make)
+        return self.kept.get(key, tuple(self._newest(name).stamp for name in names), make)
 
     def _newest(self, name: str) -> HeldTable:
         held = self._held.get(name)
@@ -133,7 +140,10 @@ class HeldTables:
 
 
 class KeptResults:
-    """Results by key, the least used forgotten first; each is worked out by one thread while others wait for it."""
+    """Results by key, the least used forgotten first; each is worked out by one thread while others wait for it.
+
+    What works one out must not ask for another.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         """`most_bytes`: all kept results together, as `nbytes` tells; what has none counts as a kilobyte."""
