@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from serverload.contracts.errors import ServerloadError
@@ -22,9 +22,8 @@ Shown = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 def needs(scope: str) -> Callable[..., Awaitable[None]]:
     """A dependency that lets in who has a scope. Raises ProblemError: 401, 403, or 429 with the seconds to wait."""
 
-    async def checked(request: Request, service: ServiceOf, shown: Shown) -> None:
+    async def checked(service: ServiceOf, shown: Shown) -> None:
         key = _holder(service, shown)
-        request.state.key = key.name if key else ""
         seconds = service.rates.wait_seconds(key.name if key else "")
         if seconds:
             headers = {"Retry-After": str(math.ceil(seconds))}

@@ -52,7 +52,7 @@ class RegistryWatch:
         try:
             champion, versions = self._registry.champion(), self._versions()
             found = replace(self._followed(champion), versions=versions)
-        except ServerloadError as error:
+        except (ServerloadError, OSError) as error:
             found = replace(self._standing, trouble=f"the registry does not answer: {error}")
         self._tell(found)
         self._standing = replace(found, looked_at=time.time())
@@ -65,7 +65,7 @@ class RegistryWatch:
             return replace(self._standing, trouble="")
         try:
             return Standing(self._placed(champion))
-        except ServerloadError as error:
+        except (ServerloadError, OSError) as error:
             trouble = f"champion {champion.version} cannot be used: {error}"
             return Standing(good or self._last_good(), trouble)
 
@@ -74,7 +74,7 @@ class RegistryWatch:
         model = self._registry.version(version) if version else None
         try:
             return self._placed(model) if model else None
-        except ServerloadError:
+        except (ServerloadError, OSError):
             return None
 
     def _placed(self, model: KnownModel) -> PlacedModel:

@@ -78,31 +78,48 @@ def _scored_histories(request: ScoreRequest, model: ServedModel, rules: Rules, d
     _check_size(len(histories) * len(horizons), "servers", rules, request.reasons)
     _check_names(histories)
     origin = _origin(request, histories)
-    silent = {hour_number(hour) for hour in request.silent_hours}
-    start = origin + min(horizons) - lookback_hours(max(horizons), rules.retire_after_hours)
-    grid = np.array([hour for hour in range(start, origin + 1) if hour not in silent], dtype=np.int64)
-    fleet = FleetHours.of(grid)
-    laid = [_laid(history, start, origin, fleet, rules.retire_after_hours) for history in histories]
-    due = [place for place, hours in enumerate(laid) if hours is not None and hours.awaits_forecast(origin)]
-    names = [history.server for history in histories]
-    gone = [names[place] for place in sorted(set(range(len(names))) - set(due))]
+    laid = _laid_out(request, histories, origin, horizons, rules)
+    due = [(history, hours) for history, hours in laid if hours is not None and hours.awaits_forecast(origin)]
+    names = {history.server for history, _ in due}
+    gone = [history.server for history, _ in laid if history.server not in names]
     if not due:
         return Scored(pl.DataFrame(), gone)
-    servers = [hours for place in due if (hours := laid[place]) is not None]
     targets, ahead = forecast_pairs([origin], horizons)
-    types = [histories[place].server_type for place in due]
-    groups = np.repeat(["" if each is None else str(each) for each in types], len(horizons))
+    servers = [hours for _, hours in due]
     features = fleet_feature_rows(servers, targets, ahead)
-    own = _own_histories(servers, targets, targets - ahead, rules)
-    decision = decision_of(model, hour_start(origin).date())
-    told = flat_forecasts(model.forest, decision, features, groups.tolist(), own, min_known_hours=rules.min_known_hours)
+    told = flat_forecasts(
+        model.forest,
+        decision_of(model, hour_start(origin).date()),
+        features,
+        _of_each([_group(history) for history, _ in due], len(horizons)),
+        _own_histories(servers, targets, targets - ahead, rules),
+        min_known_hours=rules.min_known_hours,
+    )
     keys = features.select(
-        pl.Series("server_ip", np.repeat(np.array([names[place] for place in due], dtype=object), len(horizons))),
+        pl.Series("server_ip", _of_each([history.server for history, _ in due], len(horizons))),
         (pl.col("target_hour") - _HOUR * pl.col("horizon_hours")).alias("issued_hour"),
         "horizon_hours",
         "target_hour",
     )
     return Scored(_with_reasons(keys, told, features, model, request.reasons), gone)
+
+
+def _laid_out(
+    request: ScoreRequest, histories: Sequence[Any], origin: int, horizons: Sequence[int], rules: Rules
+) -> list[tuple[Any, ServerHours | None]]:
+    """Each history on the grid that its features look at, as the stream's; hours told as silent are known of none."""
+    start = origin + min(horizons) - lookback_hours(max(horizons), rules.retire_after_hours)
+    silent = [hour_number(hour) for hour in request.silent_hours]
+    fleet = FleetHours.of(np.setdiff1d(np.arange(start, origin + 1), silent))
+    return [(each, _laid(each, start, origin, fleet, rules.retire_after_hours)) for each in histories]
+
+
+def _group(told: Any) -> str:
+    return "" if told.server_type is None else str(told.server_type)
+
+
+def _of_each(texts: Sequence[str], times: int) -> list[str]:
+    return [text for text in texts for _ in range(times)]
 
 
 def _scored_rows(request: ScoreRequest, model: ServedModel, rules: Rules, decision_of: DecisionOf) -> Scored:
@@ -113,23 +130,28 @@ def _scored_rows(request: ScoreRequest, model: ServedModel, rules: Rules, decisi
     for place, row in enumerate(rows):
         if only is not None and row.horizon_hours not in only:
             raise bad_field("body", f"features/{place}/horizon_hours", _only(model))
+    features = _features(rows)
+    newest_origin = max(24 * row.trend_days + row.hour_of_day - row.horizon_hours for row in rows)
+    decision = decision_of(model, hour_start(min(max(newest_origin, 0), _LAST_HOUR)).date())
+    groups = [_group(row) for row in rows]
+    told = flat_forecasts(model.forest, decision, features, groups, None, min_known_hours=0)
+    servers = pl.Series("server_ip", [row.server for row in rows], dtype=pl.String)
+    keys = features.select(servers, "horizon_hours")
+    return Scored(_with_reasons(keys, told, features, model, request.reasons))
+
+
+def _features(rows: Sequence[Any]) -> pl.DataFrame:
+    """Rows of features as a frame; flags of missing loads are told by the loads, and what was given has to agree."""
     types = {"INT": pl.Int32, "DOUBLE": pl.Float64, "BOOLEAN": pl.Boolean}
     columns = {each.name: [getattr(row, each.name) for row in rows] for each in FEATURES}
     given = pl.DataFrame(columns, schema={each.name: types[each.type] for each in FEATURES})
-    flags = [pl.col(each.name).is_null().alias(f"missing_{each.name}") for each in NULLABLE_FEATURES]
-    features = given.with_columns(flags)
-    for name in (f"missing_{each.name}" for each in NULLABLE_FEATURES):
-        wrong = (given[name] != features[name]).fill_null(False).arg_true()
+    names = [each.name for each in NULLABLE_FEATURES]
+    features = given.with_columns(pl.col(name).is_null().alias(f"missing_{name}") for name in names)
+    for flag in (f"missing_{name}" for name in names):
+        wrong = (given[flag] != features[flag]).fill_null(False).arg_true()
         if len(wrong):
-            raise bad_field("body", f"features/{wrong[0]}/{name}", "does not fit the load that it tells of")
-    groups = ["" if row.server_type is None else str(row.server_type) for row in rows]
-    newest_origin = max(24 * row.trend_days + row.hour_of_day - row.horizon_hours for row in rows)
-    decision = decision_of(model, hour_start(min(max(newest_origin, 0), _LAST_HOUR)).date())
-    told = flat_forecasts(model.forest, decision, features, groups, None, min_known_hours=0)
-    keys = pl.DataFrame(
-        {"server_ip": pl.Series([row.server for row in rows], dtype=pl.String), "horizon_hours": given["horizon_hours"]}
-    )
-    return Scored(_with_reasons(keys, told, features, model, request.reasons))
+            raise bad_field("body", f"features/{wrong[0]}/{flag}", "does not fit the load that it tells of")
+    return features
 
 
 def _horizons(request: ScoreRequest, model: ServedModel, rules: Rules) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from serving.registry_watch import RegistryWatch
 
 _GRACE_SECONDS = 30
 _KEEP_ALIVE_SECONDS = 30
+_HUNG_SECONDS = 60
 
 
 def serve(settings: Settings) -> None:
@@ -101,4 +102,5 @@ def _config(settings: Settings, folder: Path) -> uvicorn.Config:
         lifespan="on",
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_worker_healthcheck=_HUNG_SECONDS,
     )

@@ -113,6 +113,8 @@ class HeldTables:
     def _still_newest(self, name: str, held: HeldTable) -> bool:
         if not self._local:
             return time.monotonic() - held.read_at < _REMOTE_SECONDS
+        if held.version < 0:
+            return not os.path.lexists(f"{self.home}/tables/{name}/_delta_log")
         return self._mark(name, held.version) == held.mark and not os.path.lexists(self._commit(name, held.version + 1))
 
     def _opened(self, name: str) -> HeldTable:

@@ -124,7 +124,8 @@ def _asked(tables: HeldTables, query: ForecastQuery) -> pa.Table:
     newest = "" if query.every_revision else f"qualify {_NEWEST}"
     with tables.sql(_NAME) as connection:
         text = " ".join((f"select * {_FROM_RANGE}", *(f"and {each}" for each in conditions), newest, _ORDER))
-        return connection.sql(text, params=given).to_arrow_table().select(_COLUMNS)
+        found = connection.sql(text, params=given).to_arrow_table()
+    return _as_frame(found).to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _newest_of_day(tables: HeldTables, day: date) -> pl.DataFrame:
@@ -150,16 +151,17 @@ def _merged(rows: pl.DataFrame, dataset: Any, fragments: Sequence[pads.Fragment]
     for start in range(0, len(fragments), _FILES_AT_ONCE):
         some = fragments[start : start + _FILES_AT_ONCE]
         part = pads.FileSystemDataset(some, dataset.schema, dataset.format, dataset.filesystem).to_table()
-        both = pl.concat([rows, _as_frame(part)])
-        newest_first = both.sort("issued_hour", "revision", descending=True)
+        newest_first = pl.concat([rows, _as_frame(part)]).sort("issued_hour", "revision", descending=True)
         rows = newest_first.unique(["server_ip", "target_hour"], keep="first")
     return rows.sort("server_ip", "target_hour")
 
 
 def _as_frame(table: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(table.select(_COLUMNS))).with_columns(
+    """The columns of `forecasts`; one that an older table has not got yet is null."""
+    frame = pl.DataFrame(pl.from_arrow(table)).with_columns(
         pl.col(pl.Datetime).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     )
+    return pl.concat([_no_rows(), frame], how="diagonal").select(_COLUMNS)
 
 
 def _no_rows() -> pl.DataFrame:

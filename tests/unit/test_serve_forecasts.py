@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from serve_cases import CHANCES, asked, drawn_home
 from starlette.testclient import TestClient
 from table_cases import forecast, hours, put
@@ -165,3 +166,14 @@ def test_it_is_ready_while_forecasts_are_fresh_and_a_model_is_there(tmp_path: Pa
     with asked(tmp_path) as client:
         assert client.get("/readyz").json()["detail"] == "no model yet; the registry is not watched"
         assert client.post("/score", json={}).status_code == 503
+
+
+def test_a_table_from_before_a_column_was_there_has_it_as_unknown(tmp_path: Path) -> None:
+    put(tmp_path, "forecasts", forecast("10.0.0.1", 0, 1, **CHANCES))
+    older = DeltaTable(f"{tmp_path}/tables/forecasts").to_pyarrow_table().drop_columns(["basis"])
+    write_deltalake(f"{tmp_path}/tables/forecasts", older, mode="overwrite", schema_mode="overwrite")
+    with asked(tmp_path) as client:
+        for revisions in ("newest", "all"):
+            answer = client.get("/forecasts", params={"revisions": revisions, "from": "2016-06-10"})
+            (row,) = answer.json()["forecasts"]
+            assert (row["basis"], row["probability_low"]) == (None, 0.5)

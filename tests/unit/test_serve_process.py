@@ -15,8 +15,13 @@ from pathlib import Path
 import pytest
 import requests
 from flat_cases import FOREST, TREES
-from registry_cases import register
+from registry_cases import NAME, register
 from serve_cases import SETS, drawn_home
+
+from serverload.store.registered_models import ModelList
+from serverload.store.tracking import Tracking
+from serving.registry_watch import RegistryWatch
+from serving.standing import left
 
 OTHER = replace(FOREST, trees=replace(TREES, shares=TREES.shares[:, ::-1]))
 BODY = {"servers": [{"server": "a", "first_hour": "2016-06-01T00:00", "peak_load": [40.0] * 200}], "horizons": [1]}
@@ -111,11 +116,34 @@ def newest(path: Path) -> bool:
 
 
 def promote(home: Path, version: str) -> None:
-    from registry_cases import NAME
-
-    from serverload.store.tracking import Tracking
-
     Tracking("", str(home)).client().set_registered_model_alias(NAME, "champion", version)
+
+
+def test_after_a_restart_the_version_that_issued_last_stands_in_for_a_broken_champion(
+    running: Running, tmp_path: Path
+) -> None:
+    promote(running.home, "3")
+    issued = [None, "3", "2"]
+    watches = [
+        RegistryWatch(ModelList("", NAME, str(running.home)), tmp_path, lambda each=each: each) for each in issued
+    ]
+    found = []
+    for watch in watches:
+        watch.look()
+        found.append(left(tmp_path))
+    promote(running.home, "1")
+    watches[-1].look()
+
+    assert [each.model and each.model.version for each in found] == [None, None, "2"]
+    assert all(each.trouble.startswith("champion 3 cannot be used: serverload-forecast version 3: ") for each in found)
+    assert (left(tmp_path).model.version, left(tmp_path).trouble) == ("1", "")
+    assert [row["version"] for row in left(tmp_path).versions] == ["3", "2", "1"]
+
+
+def test_a_registry_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    RegistryWatch(ModelList("http://127.0.0.1:9", NAME, str(tmp_path)), tmp_path, lambda: None).look()
+
+    assert left(tmp_path).trouble.startswith("the registry does not answer: http://127.0.0.1:9: MLflow does not answer")
 
 
 def test_a_worker_that_dies_is_replaced_and_what_was_counted_is_kept(running: Running) -> None:
