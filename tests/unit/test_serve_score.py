@@ -130,3 +130,16 @@ def test_hours_long_past_are_never_laid_out(client: TestClient) -> None:
 
     assert told["without_forecast"] == ["a"]
     assert told["forecasts"][0]["target_hour"] == "2100-01-07T23:00:00Z"
+
+
+def test_an_hour_without_sessions_is_known_unless_all_were_silent(client: TestClient) -> None:
+    loads = [20.0] * 20 + [None] * 4 + [20.0] * 3
+    silent = [f"2016-06-01T{hour}:00:00Z" for hour in (20, 21, 22, 23)]
+
+    bases = [
+        score(client, servers=[history("a", loads)], horizons=[1], silent_hours=hours)["forecasts"][0]["basis"]
+        for hours in ([], silent)
+    ]
+
+    # 27 and 23 hours of the 24 that the model wants
+    assert bases == ["model", "none"]
