@@ -4,8 +4,10 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from httpx2 import Response
 from serve_cases import asked, drawn_home, place
 from starlette.testclient import TestClient
 
@@ -202,17 +204,52 @@ def test_what_is_too_long_is_refused_unread(client: TestClient) -> None:
     assert client.delete("/score").status_code == 405
 
 
-def test_hostile_paths_and_texts_find_nothing(client: TestClient) -> None:
-    secret = "peak_load"
-    for name in (
-        "..%2f..%2fconf%2fbase.toml", "%2e%2e/%2e%2e/etc/passwd", "....//", "%00", "%ff%fe", "$server", "?1",
-        "'; drop table servers; --", "x' union select line from rejects --", "read_csv('/etc/passwd')", "a" * 5000,
-    ):  # fmt: skip
-        for path in (f"/servers/{name}", f"/{name}", f"/forecasts?server={name}"):
-            answer = client.get(path)
-            assert answer.status_code < 500
-            assert answer.status_code != 200 or answer.json() == {"forecasts": []}, (path, answer.text)
-            assert secret not in answer.text
+HOSTILE = (
+    "../../conf/base.toml", "..%2f..%2fetc%2fpasswd", "....//....//", "%00", "\\..\\", "file:///etc/passwd",
+    "/etc/passwd",
+    "'; drop table servers; --", "x' or '1'='1", "x' union select line from rejects --", "read_csv('/etc/passwd')",
+    "$server", "?1", "{{7*7}}", "${jndi:ldap://x}", "<script>", "\r\nSet-Cookie: a=b", "%s%n", "1e999", "NaN", "-1",
+    "9" * 400, "a" * 5000, "\u202e\u0000", "__class__", "[]", "null", "true", "0x10", "2016-02-30", "+", " ",
+)  # fmt: skip
+PARAMETERS = {
+    "/forecasts": ("server", "from", "to", "as_of", "revisions", "format"),
+    "/servers": ("by",),
+    "/servers/10.0.0.1": ("hours",),
+    "/quality": ("days", "by", "format"),
+}
+FIELDS = ("servers", "features", "origin", "horizons", "silent_hours", "reasons", "more")
+TELLING = ("Traceback", 'File "', "_delta_log", "parquet", "root:")
+
+
+def hostile_answers(client: TestClient, text: str) -> Iterator[Response]:
+    """Answers to a text wherever a caller can put one."""
+    shown = quote(text, safe="%")
+    plain = text.encode("ascii", "ignore").decode().translate({10: None, 13: None, 0: None})
+    yield client.get(f"/servers/{shown}")
+    yield client.get(f"/{shown}")
+    for path, names in PARAMETERS.items():
+        for name in names:
+            yield client.get(f"{path}?{name}={shown}")
+            yield client.get(path, params=[(name, text), (name, text)])
+    for header in ("Accept", "Authorization", "Content-Type", "Range", "X-Forwarded-For"):
+        yield client.get("/servers", headers={header: plain})
+    for field in FIELDS:
+        yield client.post("/score", json=SCORED | {field: text})
+    yield client.post("/score", json={"servers": [HISTORY | {"server": text, "first_hour": text}]})
+    yield client.post("/score", content=text.encode("utf-8", "ignore"), headers={"Content-Type": "application/json"})
+    yield client.request("TRACE", "/score")
+
+
+def test_a_thousand_hostile_requests_find_nothing_and_break_nothing(client: TestClient) -> None:
+    answers = [answer for text in HOSTILE for answer in hostile_answers(client, text)]
+
+    assert len(answers) >= 1000
+    assert {answer.status_code for answer in answers} <= {200, 404, 405, 415, 422, 406}
+    for answer in answers:
+        assert not any(word in answer.text for word in TELLING), answer.text
+        if answer.status_code != 200:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["status"] == answer.status_code
 
 
 def test_what_fails_within_is_told_by_an_id_that_the_log_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from serve_cases import asked, drawn_home
 
-EXAMPLES = 15
+EXAMPLES = 10
 NOTHING_TO_GET_WRONG = ("/healthz", "/metrics", "/models")
 
 
