@@ -46,6 +46,7 @@ bench: setup ## measurements, each a ratio in one run
 	$(BIN)/python -m bench.backfill
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.backlog
+	$(BIN)/python -m bench.serve
 
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos

@@ -13,7 +13,8 @@ from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
 from serverload.model.forecasting import check_scores
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import CHALLENGER, VERSION_TAG, ModelRegistry, RegisteredModel
+from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from serverload.store.registered_models import CHALLENGER, VERSION_TAG
 from serverload.store.runs import JobRun, job_run
 
 PROMOTED, FORCED, REFUSED = "promoted", "forced", "refused"

@@ -32,7 +32,8 @@ from serverload.model.forecasting import PROBABILITIES, scored_rows
 from serverload.model.pipeline import input_importances
 from serverload.steps.servers import server_groups
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import DECISION_TAG, ModelRegistry, RegisteredModel
+from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from serverload.store.registered_models import DECISION_TAG
 from serverload.store.runs import JobRun, job_run
 
 FOREST = "forest"

@@ -15,7 +15,8 @@ from serverload.contracts.errors import ModelError, ServerloadError
 from serverload.contracts.settings import Settings
 from serverload.model.evaluation import block_bootstrap_difference, scores
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import CHALLENGER, PREVIOUS, ROLLED_BACK, ModelRegistry, RegisteredModel
+from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from serverload.store.registered_models import CHALLENGER, PREVIOUS, ROLLED_BACK
 from streaming.champion import Told, checked
 
 _DAY = 24

@@ -7,17 +7,13 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from serverload.advance.outcomes import FORECAST_KEY, newest_outcomes
+from serverload.advance.outcomes import newest_outcomes
 from serverload.contracts.instants import hour_start
 from serverload.model.decision import Decision
 from serverload.model.forecasting import set_cells
-from serverload.model.prediction_sets import Thresholds, thresholds_by_group
+from serverload.model.prediction_sets import RECENT_DAYS, Thresholds, drawn_below, thresholds_by_group
 from serverload.steps.servers import server_groups
 from serverload.store.delta_tables import DeltaTables
-
-RECENT_DAYS = 14
-MOST_ROWS = 1_000_000
-"""More outcomes than this are sampled by their key: thresholds need no more, and a large fleet has many times that."""
 
 
 class AdaptiveSets:
@@ -47,8 +43,10 @@ def _recent_outcomes(tables: DeltaTables, version: str, day: date) -> DataFrame:
     """`server_group`, `actual_class` and `given` of the newest outcomes for targets of the days before a day."""
     of_days = F.col("target_date").between(F.lit(day - timedelta(days=RECENT_DAYS)), F.lit(day - timedelta(days=1)))
     rows = tables.read("forecast_outcomes").where(of_days)
-    share = min(1.0, MOST_ROWS / max(1, rows.count()))
-    drawn = F.pmod(F.xxhash64(*FORECAST_KEY[:3]), F.lit(1_000_000)) < round(share * 1_000_000)
+    key = F.concat_ws(
+        "/", "server_ip", F.unix_seconds("issued_hour").cast("string"), F.col("horizon_hours").cast("string")
+    )
+    drawn = F.md5(key) < drawn_below(rows.count())
     known = (F.col("model_version") == version) & F.col("probability_of_actual").isNotNull()
     newest = newest_outcomes(rows.where(drawn & known))
     return newest.join(F.broadcast(server_groups(tables.read("servers"))), "server_ip", "left").select(

@@ -37,7 +37,7 @@ def promote(
 ) -> None:
     """Compare the challenger with the champion and naive forecasts; make it champion, or exit 1 with the reasons."""
     from batch.promotion import candidate
-    from serverload.store.model_registry import CHAMPION
+    from serverload.store.registered_models import CHAMPION
 
     settings = settings_of(config, home)
     checked_format(format)

@@ -24,6 +24,7 @@ from serverload.contracts.errors import SettingsError
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.operation_settings import DailySettings, LogSettings, MetricsSettings
 from serverload.contracts.promotion_settings import PromotionSettings
+from serverload.contracts.serve_settings import ServeSettings
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
 from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
 from serverload.contracts.watch_settings import WatchSettings
@@ -146,6 +147,7 @@ class Settings(BaseSettings):
     daily: DailySettings
     metrics: MetricsSettings
     logs: LogSettings
+    serve: ServeSettings
     spark: SparkSettings
     broker: BrokerSettings
 

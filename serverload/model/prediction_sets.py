@@ -18,6 +18,12 @@ _CLASS_SLACK = 0.02
 _LEAST_ROWS = 300
 """Fewer rows of a class say too little of their own; a group with such a class takes the thresholds of all."""
 
+RECENT_DAYS = 14
+"""Outcomes of so many days tell the thresholds of the day after."""
+
+MOST_ROWS = 1_000_000
+"""More outcomes than this are sampled by their key: thresholds need no more, and a large fleet has many times that."""
+
 Counts = NDArray[np.int64]
 Thresholds = tuple[float, ...]
 
@@ -65,6 +71,14 @@ def split_threshold(cells: Sequence[tuple[str, int, int, int]], coverage: float)
         counts[bin_number] += rows
     reached = np.cumsum(counts[::-1])[::-1]
     return _last_bin(reached >= coverage * (counts.sum() + 1)) / BINS
+
+
+def drawn_below(rows: int) -> str:
+    """Of so many outcomes those are drawn whose key's md5 is below this text: all, or about MOST_ROWS of them.
+
+    The key is `server_ip/issued_hour in seconds/horizon_hours`: a digest that every engine knows draws the same rows.
+    """
+    return "g" if rows <= MOST_ROWS else f"{int(MOST_ROWS / rows * 16**8):08x}"
 
 
 def _last_bin(reached: NDArray[np.bool_]) -> int:

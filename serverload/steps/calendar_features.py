@@ -1,7 +1,7 @@
 """What the calendar says of a target hour, in UTC: the features that need no history."""
 
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 
 import holidays
 import numpy as np
@@ -24,6 +24,7 @@ def _federal_holidays(year: int) -> tuple[int, ...]:
     return tuple(day.toordinal() - _EPOCH_ORDINAL for day in days if day.year == year)
 
 
+@lru_cache(maxsize=64)
 def _day_table(first_day: int, last_day: int) -> pl.DataFrame:
     """The columns that are the same all day long, for each day (since 1970-01-01) of a range."""
     days = pl.Series("trend_days", np.arange(first_day, last_day + 1, dtype=np.int32))

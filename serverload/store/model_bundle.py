@@ -12,10 +12,8 @@ from serverload.contracts.errors import InputError
 from serverload.model.forecasting import check_scores
 from serverload.store.model_files import load_pipeline
 from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from serverload.store.registered_models import ORIGIN_TAG
 from serverload.store.runs import job_run, run_row
-
-ORIGIN_TAG = "serverload.origin"
-"""Tag of a version that came from another registry: from where, and the checksum of its manifest."""
 
 MANIFEST, FACTS, MODEL = "manifest.json", "facts.json", "model"
 _FORMAT = 1

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from serverload.store.model_bundle import ORIGIN_TAG
-from serverload.store.model_registry import PROMOTED, ROLLED_BACK, ModelRegistry, RegisteredModel
+from serverload.store.registered_models import ORIGIN_TAG, PROMOTED, ROLLED_BACK, KnownModel, KnownModels
 from serverload.store.runs import run_row
 
 
@@ -33,12 +33,12 @@ class ModelRow:
     origin: str
 
 
-def model_rows(registry: ModelRegistry) -> list[ModelRow]:
+def model_rows(registry: KnownModels[Any]) -> list[ModelRow]:
     """Every version, the newest first; none where nothing has been registered yet."""
     return [_row(model) for model in registry.versions()]
 
 
-def _row(model: RegisteredModel) -> ModelRow:
+def _row(model: KnownModel) -> ModelRow:
     run, tags = run_row(model.registry.tracking, model.run_id), model.tags
     newest = {move.event: move for move in model.moves}
     promoted, rolled_back = newest.get(PROMOTED), newest.get(ROLLED_BACK)

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import InputError
@@ -76,11 +77,18 @@ def quality(home: str, *, days: int, by: str) -> pa.Table:
     outcomes.
     """
     with tables_in_sql(home, "forecast_outcomes", "shadow_forecasts", "servers") as connection:
-        newest: list[tuple[date | None]] = connection.sql("select max(target_date) from forecast_outcomes").fetchall()
-        if newest[0][0] is None:
-            raise InputError(f"no forecast has matured yet in {home}", hint="outcomes follow as hours close")
-        since = newest[0][0] - timedelta(days=days)
-        return connection.sql(_query(by), params={"since": since}).to_arrow_table()
+        scores = quality_in_sql(connection, days=days, by=by)
+    if scores is None:
+        raise InputError(f"no forecast has matured yet in {home}", hint="outcomes follow as hours close")
+    return scores
+
+
+def quality_in_sql(connection: DuckDBPyConnection, *, days: int, by: str) -> pa.Table | None:
+    """The same from a connection that sees the three tables; None before anything has matured."""
+    newest: list[tuple[date | None]] = connection.sql("select max(target_date) from forecast_outcomes").fetchall()
+    if newest[0][0] is None:
+        return None
+    return connection.sql(_query(by), params={"since": newest[0][0] - timedelta(days=days)}).to_arrow_table()
 
 
 def _query(by: str) -> str:

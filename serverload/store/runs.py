@@ -12,7 +12,7 @@ from typing import Any
 import serverload
 from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import EPOCH
-from serverload.store.model_registry import VERSION_TAG
+from serverload.store.registered_models import VERSION_TAG
 from serverload.store.tracking import EXPERIMENT, NOT_THERE, Tracking, first_line
 
 JOB_TAG = "serverload.job"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
 from serverload.contracts.errors import InputError
@@ -37,15 +38,22 @@ def stored_features(
 
 def stored_hours(home: str, server: str, *, first: int, last: int, retire_after_hours: int) -> ServerHours:
     """A server's hours (numbers, since 1970) `first .. last` on the grid, from its first hour on if that is later."""
+    with tables_in_sql(home, "hourly_load", "servers") as tables:
+        return hours_in_sql(tables, server, first=first, last=last, retire_after_hours=retire_after_hours)
+
+
+def hours_in_sql(
+    tables: DuckDBPyConnection, server: str, *, first: int, last: int, retire_after_hours: int
+) -> ServerHours:
+    """The same from a connection that sees `hourly_load` and `servers`."""
     start, end = hour_start(first), hour_start(last)
     reach = {"first": start, "last": end, "first_month": f"{start:%Y-%m}", "last_month": f"{end:%Y-%m}"}
     of_server = {"server": server}
-    with tables_in_sql(home, "hourly_load", "servers") as tables:
-        born = tables.sql(_FIRST_HOUR, params=of_server).fetchall()
-        if not born:
-            raise InputError(f"no server {server}", where="servers", hint="`serverload sql` lists them")
-        rows = tables.sql(_OBSERVED, params=reach | of_server).to_arrow_table()
-        fleet = tables.sql(_FLEET, params=reach).to_arrow_table()
+    born = tables.sql(_FIRST_HOUR, params=of_server).fetchall()
+    if not born:
+        raise InputError(f"no server {server}", where="servers", hint="`serverload sql` lists them")
+    rows = tables.sql(_OBSERVED, params=reach | of_server).to_arrow_table()
+    fleet = tables.sql(_FLEET, params=reach).to_arrow_table()
     observed = rows["hour"].to_numpy()
     first_hour = min(born[0][0], *observed)
     return server_hours(

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -56,6 +56,17 @@ def tables_in_sql(home: str, *names: str, home_required: bool = True) -> Iterato
     datasets = {name: open_table(home, name) for name in wanted}
     if home_required and all(dataset is None for dataset in datasets.values()):
         _require_home(home, missing=wanted)
+    with sql_over(datasets, f"{home}/tables") as connection:
+        yield connection
+
+
+@contextmanager
+def sql_over(datasets: Mapping[str, pads.Dataset | None], place: str) -> Iterator[DuckDBPyConnection]:
+    """A DuckDB connection in UTC that sees the datasets by their tables' names and nothing else of the machine.
+
+    None is an empty table; `load_window_sums` is there whenever `load_windows` is. Raises StoreError that begins with
+    `place`.
+    """
     connection = duckdb.connect()
     try:
         connection.execute("set autoinstall_known_extensions = false; set TimeZone = 'UTC'")
@@ -68,7 +79,7 @@ def tables_in_sql(home: str, *names: str, home_required: bool = True) -> Iterato
         connection.execute("set lock_configuration = true")
         yield connection
     except duckdb.Error as error:
-        raise StoreError(_first_line(error), where=f"{home}/tables", hint="see `serverload doctor`") from error
+        raise StoreError(_first_line(error), where=place, hint="see `serverload doctor`") from error
     finally:
         connection.close()
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-
 from serverload.contracts.errors import ModelError
 from serverload.contracts.settings import is_local
 from serverload.store.locks import held_for_home
@@ -102,7 +99,10 @@ class Tracking:
 
         try:
             yield
-        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, Py4JError, PySparkException) as error:
+        except Exception as error:
+            of_the_store = isinstance(error, MlflowException | SQLAlchemyError | sqlite3.Error | OSError)
+            if not of_the_store and not _from_spark(error):
+                raise
             reason = first_line(error)
             raise ModelError(f"{what} ({reason})" if what else reason, where=self.place) from error
 
@@ -142,6 +142,11 @@ class Tracking:
 
 def _database_in(home: str) -> str:
     return f"{_SQLITE}{home}/mlflow.db"
+
+
+def _from_spark(error: Exception) -> bool:
+    """Whether Spark raised it, told by name: this module is also used where Spark is not."""
+    return any(kind.__module__.startswith(("pyspark.", "py4j.")) for kind in type(error).__mro__)
 
 
 def first_line(error: BaseException) -> str:

@@ -18,7 +18,8 @@ from pyspark.ml.feature import SQLTransformer
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import ModelError
-from serverload.store.model_registry import CHAMPION, PREVIOUS, ModelRegistry
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.registered_models import CHAMPION, PREVIOUS
 from serverload.store.runs import job_run
 from streaming.champion import ChampionFollower
 

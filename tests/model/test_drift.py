@@ -14,7 +14,8 @@ from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.contracts.tables import TABLES
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import CHALLENGER, CHAMPION, ModelRegistry
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.registered_models import CHALLENGER, CHAMPION
 from serverload.store.runs import job_run, list_runs
 
 DAYS, LEARNED_DAYS = 28, 14

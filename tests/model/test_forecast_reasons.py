@@ -23,7 +23,8 @@ from serverload.contracts.instants import hour_number, hour_start
 from serverload.contracts.tables import TABLES
 from serverload.model.calibration import Calibration
 from serverload.model.decision import Decision
-from serverload.store.model_registry import DECISION_TAG, ModelRegistry
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.registered_models import DECISION_TAG
 from serverload.store.runs import job_run
 from serverload.store.table_reader import run_sql
 

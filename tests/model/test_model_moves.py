@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from serverload.contracts.errors import ModelError
-from serverload.store.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.registered_models import CHALLENGER, CHAMPION, PREVIOUS
 from serverload.store.tracking import Tracking
 
 NAME = "serverload-forecast"

@@ -14,7 +14,8 @@ from serverload.contracts.errors import ModelError
 from serverload.contracts.settings import load_settings
 from serverload.model.pipeline import forest_pipeline
 from serverload.store.delta_tables import DeltaTables
-from serverload.store.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry, RegisteredModel
+from serverload.store.model_registry import ModelRegistry, RegisteredModel
+from serverload.store.registered_models import CHALLENGER, CHAMPION, PREVIOUS
 from serverload.store.runs import compare_runs, job_run, list_runs
 
 NAME = "serverload-forecast"

@@ -10,7 +10,8 @@ import pytest
 from feature_cases import trees_of
 
 from serverload.contracts.errors import InputError, ModelError
-from serverload.store.model_registry import CHALLENGER, PREVIOUS, ModelRegistry
+from serverload.store.model_registry import ModelRegistry
+from serverload.store.registered_models import CHALLENGER, PREVIOUS
 from serverload.store.runs import compare_runs, job_run, list_runs
 from serverload.store.tracking import Tracking
 

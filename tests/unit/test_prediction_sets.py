@@ -1,9 +1,11 @@
 """Thresholds of prediction sets: counted by hand, and their coverage on hours not counted."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
-from serverload.model.prediction_sets import BINS, set_thresholds, split_threshold, thresholds_by_group
+from serverload.model.prediction_sets import BINS, drawn_below, set_thresholds, split_threshold, thresholds_by_group
 
 
 def counts_of(*classes: dict[int, int]) -> np.ndarray:
@@ -72,3 +74,10 @@ def test_known_thresholds_stay_where_too_few_hours_have_come():
 
     assert thresholds_by_group(cells, 0.9, known) == {**known, "": (0.8, 0.8, 0.8), "1": (0.8, 0.8, 0.8)}
     assert thresholds_by_group(cells[-1:], 0.9, known) == known
+
+
+def test_more_outcomes_than_are_needed_are_drawn_by_their_key():
+    digests = [hashlib.md5(f"10.0.0.{n}/1465560000/{n % 48}".encode()).hexdigest() for n in range(4000)]
+
+    assert sum(digest < drawn_below(1_000_000) for digest in digests) == 4000
+    assert sum(digest < drawn_below(4_000_000) for digest in digests) == pytest.approx(1000, abs=60)

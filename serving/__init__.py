@@ -1,0 +1,1 @@
+"""Ask by HTTP: forecasts, servers, scoring, models, quality; knows no Spark and starts no Java."""
