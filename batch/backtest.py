@@ -148,14 +148,16 @@ def _counts(test: DataFrame, fitted: FittedModel, baselines: Baselines) -> tuple
     forecasts = forest.unionByName(others, allowMissingColumns=True)
     forecasts = forecasts.persist()
     try:
-        return Counts(score_cells(forecasts), reliability_cells(forecasts)), _plain_sets(forecasts, fitted)
+        plain = split_conformal_sets(forecasts, fitted.split_threshold)
+        return Counts(score_cells(forecasts), reliability_cells(forecasts)), plain
     finally:
         forecasts.unpersist()
         test.unpersist()
 
 
-def _plain_sets(forecasts: DataFrame, fitted: FittedModel) -> PlainSets:
-    reach = {name: sf.col(name) >= fitted.split_threshold for name in PROBABILITIES}
+def split_conformal_sets(forecasts: DataFrame, threshold: float) -> PlainSets:
+    """Of the forest's rows: how many, whose label reaches the threshold, and how many classes do."""
+    reach = {name: sf.col(name) >= threshold for name in PROBABILITIES}
     came = sf.coalesce(*(sf.when(sf.col("label") == name, reach[chance]) for name, chance in _OF_LABEL))
     size = reduce(operator.add, (each.cast("int") for each in reach.values()))
     counts = (sf.count("*"), sf.count_if(came), sf.coalesce(sf.sum(size), sf.lit(0)))

