@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import wait
@@ -24,8 +25,10 @@ from serving.guard import Guard
 from serving.problems import ProblemError, told_fields, told_problem, told_status
 from serving.routes import forecasts, health, models, quality, score, servers
 from serving.service import Service
+from serving.standing import mark
 
 _END_SECONDS = 10.0
+_FIRST_LOOK_SECONDS = 20.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ROUTERS = (forecasts.router, servers.router, score.router, models.router, quality.router, health.router)
 
@@ -55,11 +58,17 @@ def make_app(settings: Settings, folder: Path) -> FastAPI:
 
 
 def worker_app(settings: Settings, folder: Path) -> FastAPI:
-    """The same in a process of its own, which ends with the one that started it."""
+    """The same in a process of its own, which ends with the one that started it.
+
+    It begins once the registry has been asked: a process without a model would refuse what the others score.
+    """
     logging.basicConfig(stream=sys.stderr, format="serverload: %(message)s", level=logging.WARNING)
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    until = time.monotonic() + _FIRST_LOOK_SECONDS
+    while mark(folder) is None and time.monotonic() < until:
+        time.sleep(0.05)
     return make_app(settings, folder)
 
 

@@ -70,9 +70,9 @@ class RegistryWatch:
             return Standing(good or self._last_good(), trouble)
 
     def _last_good(self) -> PlacedModel | None:
-        version = self._issued_by()
-        model = self._registry.version(version) if version else None
         try:
+            version = self._issued_by()
+            model = self._registry.version(version) if version else None
             return self._placed(model) if model else None
         except (ServerloadError, OSError):
             return None

@@ -16,7 +16,7 @@ from serverload.contracts.errors import PlatformError, SettingsError
 from serverload.contracts.serve_settings import ServeSettings
 from serverload.contracts.settings import Settings
 from serverload.store.held_tables import HeldTables
-from serverload.store.newest_forecasts import issuing_version
+from serverload.store.newest_forecasts import newest_issue
 from serverload.store.registered_models import ModelList
 from serving.app import worker_app
 from serving.groups import read_groups
@@ -42,7 +42,7 @@ def serve(settings: Settings) -> None:
         counts.mkdir()
         os.environ[SHARED_FOLDER] = str(counts)
         stop = Event()
-        watch = RegistryWatch(registry, Path(folder), partial(issuing_version, HeldTables(settings.home, 0)))
+        watch = RegistryWatch(registry, Path(folder), partial(_issued_by, HeldTables(settings.home, 0)))
         watching = Thread(target=watch.run, args=(stop, settings.serve.poll_seconds), daemon=True)
         watching.start()
         print(f"serving {settings.home} at {_address(listener)}", file=sys.stderr, flush=True)
@@ -68,6 +68,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _issued_by(tables: HeldTables) -> str | None:
+    issue = newest_issue(tables)
+    return issue.model_version if issue else None
 
 
 def _listening(serve: ServeSettings) -> socket.socket:

@@ -15,7 +15,7 @@ from serverload.contracts.settings import Settings
 from serverload.model.decision import Decision
 from serverload.model.prediction_sets import Thresholds, thresholds_by_group
 from serverload.store.held_tables import HeldTables
-from serverload.store.newest_forecasts import issued_until
+from serverload.store.newest_forecasts import issued_until, newest_issue
 from serverload.store.recent_outcomes import outcome_cells
 from serving.champion import LOOK_SECONDS, Champion, ServedModel
 from serving.groups import read_groups
@@ -91,8 +91,8 @@ class Service:
 
     def newest_issued_at(self) -> datetime | None:
         """When the newest forecasts were issued; None without any."""
-        told = self.tables.highest("forecasts", "issued_at")
-        return None if told is None else told.astimezone(UTC)
+        found = newest_issue(self.tables)
+        return found.issued_at.astimezone(UTC) if found else None
 
 
 def service_of(request: Request) -> Service:

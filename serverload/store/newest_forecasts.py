@@ -26,6 +26,10 @@ _TYPES: dict[str, Any] = {
 _FILES_AT_ONCE = 8
 _FROM_RANGE = "from forecasts where target_date between $day and $last_day and target_hour between $first and $last"
 _ORDER = "order by server_ip, target_hour, issued_hour, revision limit $most"
+_NEWEST_ISSUE = """
+    select max(issued_at), arg_max(model_version, revision) from forecasts
+    where target_date >= $day and issued_hour = $hour
+"""
 _NEWEST = "row_number() over (partition by server_ip, target_hour order by issued_hour desc, revision desc) = 1"
 
 
@@ -81,15 +85,26 @@ def last_target(tables: HeldTables) -> datetime | None:
     return tables.worked_out("last target", [_NAME], told)
 
 
-def issuing_version(tables: HeldTables) -> str | None:
-    """The model version that issued the newest forecasts; None without any."""
+@dataclass(frozen=True)
+class NewestIssue:
+    """Of the newest issued hour: when its forecasts were written last, and a model version that has issued it."""
+
+    issued_at: datetime
+    model_version: str
+
+
+def newest_issue(tables: HeldTables) -> NewestIssue | None:
+    """How the newest forecasts came about; None without any."""
     issued = issued_until(tables)
-    if issued is None:
-        return None
-    with tables.sql(_NAME) as connection:
-        asked = "select model_version from forecasts where target_date >= $day and issued_hour = $hour limit 1"
-        found = connection.sql(asked, params={"day": issued.date(), "hour": issued}).fetchall()
-    return str(found[0][0]) if found else None
+
+    def asked() -> NewestIssue | None:
+        if issued is None:
+            return None
+        with tables.sql(_NAME) as connection:
+            found = connection.sql(_NEWEST_ISSUE, params={"day": issued.date(), "hour": issued}).fetchall()
+        return NewestIssue(*found[0]) if found and found[0][0] else None
+
+    return tables.worked_out("newest issue", [_NAME], asked)
 
 
 def found_forecasts(tables: HeldTables, query: ForecastQuery) -> pa.Table:
