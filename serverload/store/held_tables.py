@@ -93,7 +93,10 @@ class HeldTables:
             yield stack.enter_context(sql_over(datasets, f"{self.home}/tables"))
 
     def worked_out(self, key: Hashable, names: Sequence[str], make: Callable[[], Kept]) -> Kept:
-        """What `make` gives, kept as long as none of the tables has a newer version and there is room."""
+        """What `make` gives, kept as long as none of the tables has a newer version and there is room.
+
+        `make` must not ask for what is worked out of another key.
+        """
         return self.renewed(key, names, lambda _before: make())
 
     def renewed(self, key: Hashable, names: Sequence[str], make: Callable[[Kept | None], Kept]) -> Kept:

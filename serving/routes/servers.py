@@ -83,11 +83,11 @@ def _groups(service: Service, by: str, rows: list[dict[str, Any]]) -> dict[str, 
 def _last_hours(service: Service, server: str, count: int) -> pl.DataFrame:
     """The newest hours up to the fleet's newest, from the server's first on; an open hour as it stands."""
 
+    told = service.tables.highest("hourly_load", "hour")
+
     def asked() -> pa.Table:
-        newest = service.tables.highest("hourly_load", "hour")
         with service.tables.sql("hourly_load", "servers") as connection:
-            if newest is None:
-                newest = connection.sql("select max(hour) from hourly_load").fetchall()[0][0]
+            newest = told or connection.sql("select max(hour) from hourly_load").fetchall()[0][0]
             if newest is None:
                 return _hour_rows(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0))
             last = hour_number(newest)
