@@ -89,7 +89,7 @@ def secured_broker(home: Path) -> Iterator[SecuredBroker]:
     """Run it; `writer` may only write topics that begin with `sessions`, `reader` only read them."""
     certificates = home / "certificates"
     certificates.mkdir()
-    _make_certificates(certificates)
+    make_authority(certificates)
     ports = dict(zip(("SASL_SSL", "SSL"), _free_ports(2), strict=True))
     broker = EmbeddedBroker(
         properties=_properties(ports, certificates),
@@ -154,7 +154,8 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _make_certificates(folder: Path) -> None:
+def make_authority(folder: Path) -> None:
+    """Certificates of an authority: ca.pem, those of the broker (with its key: broker.all.pem) and of the users."""
     authority = _Authority("serverload test authority")
     authority.write(folder / "ca.pem")
     _Authority("another authority").write(folder / "other-ca.pem")
