@@ -25,6 +25,9 @@ PASSWORDS = {
     # what breaks careless quoting in JAAS, properties and shells
     "writer": "w\"r\\i;t=e'r $ü {x}",
     "reader": 'R3c0gn1sable "\\secret\\" of-the-reader',
+    # as the Kafka endpoint of Event Hubs has it: who knows the connection string may read and write
+    "$ConnectionString": "Endpoint=sb://fleet.servicebus.windows.net/;SharedAccessKeyName=all"
+    ";SharedAccessKey=kEy+/\"of'the\\fleet==",
 }
 SCRAM_PASSWORDS = {"writer": "scram-of-the-writer", "reader": "scram-of-the-reader"}
 PREFIX = "sessions"
@@ -102,6 +105,8 @@ def secured_broker(home: Path) -> Iterator[SecuredBroker]:
         secured = SecuredBroker(ports, certificates)
         secured.allow("writer", ACLOperation.WRITE, ResourceType.TOPIC, PREFIX)
         secured.allow("reader", ACLOperation.READ, ResourceType.TOPIC, PREFIX)
+        for operation in (ACLOperation.WRITE, ACLOperation.READ):
+            secured.allow("$ConnectionString", operation, ResourceType.TOPIC, PREFIX)
         yield secured
     finally:
         broker.stop(home)
