@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick check bench chaos docs
@@ -17,11 +18,17 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m serverload.store.java
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) # a half made one is made anew
 	@echo "installing the packages, some minutes"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]' >$(VENV)/pip.log 2>&1 || { \
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
 		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make setup again with the network there" >&2; exit 1; }
 	@$(BIN)/python -m serverload.store.jars
 	@$(BIN)/python -m serverload.store.class_archive
 	@touch $(READY)
+
+# The peer that plays an event hub in the tests is compiled from source: users of serverload need no compiler.
+$(PEER): $(READY)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peer]' >$(VENV)/peer.log 2>&1 || { \
+		echo "serverload: the tests need Apache Qpid Proton, which is built here with a C compiler and Python's headers (on Debian or Ubuntu: gcc python3-dev); see $(VENV)/peer.log" >&2; exit 1; }
+	@touch $(PEER)
 
 setup: $(READY) ## virtual environment, pinned packages, jars; leaves .venv/bin/serverload
 	@$(BIN)/python -m serverload.store.java
@@ -32,7 +39,7 @@ demo: setup ## the whole line on generated data: backfill, train, Kafka, stream,
 quick: $(READY) ## the tests that need neither Spark nor a broker
 	$(BIN)/pytest tests/unit
 
-test: setup ## all tests
+test: setup $(PEER) ## all tests
 	$(BIN)/pytest
 
 check: $(READY) ## lint, format, types, import rule, generated documents

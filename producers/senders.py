@@ -91,8 +91,9 @@ class KafkaSender:
         self._topic, self._kafka_error = topic, KafkaError
         self._travelling: list[tuple[int, Any]] = []
         with broker_errors(bootstrap, topic):
-            options = {**_KAFKA_PYTHON, "compression_type": compression, **_kafka_python_times(delivery_seconds)}
-            self._producer = KafkaProducer(bootstrap_servers=bootstrap, **{**options, **self._client})
+            options = {**_KAFKA_PYTHON, "compression_type": compression, **self._client}
+            times = _kafka_python_times(delivery_seconds)
+            self._producer = KafkaProducer(bootstrap_servers=bootstrap, **{**options, **times})
 
     @property
     def destination(self) -> Destination:

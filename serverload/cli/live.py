@@ -73,6 +73,7 @@ def replay(
     corrupt: Annotated[float, typer.Option("--corrupt", help="Share of lines damaged.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed")] = 42,
     again: Annotated[bool, typer.Option("--again", help="Send everything anew.")] = False,
+    to: Annotated[str, typer.Option("--to", help="kafka or eventhubs; else eventhubs if [eventhubs] is set.")] = "",
     fast: Annotated[bool, typer.Option("--fast", help="Send by confluent-kafka (extra `fast`).")] = False,
     partitions: Annotated[int, typer.Option("--partitions", min=1, help="Of a topic that is made now.")] = 4,
 ) -> None:
@@ -81,27 +82,19 @@ def replay(
     from producers.pace import WallClock
     from producers.replay import ReplayOptions
     from producers.replay import replay as replay_lines
-    from producers.senders import ConfluentSender, KafkaSender
-    from producers.topics import ensure_topic
-    from serverload.store.kafka_login import client_options, librdkafka_options
+    from serverload.cli.sending import opened_sender
 
     if max_speed and speed is not None:
         raise InputError("--speed and --max exclude each other", where="replay")
     if speed is not None and speed <= 0:
         raise InputError(f"expected more than 0, got {speed:g}", where="--speed", hint="--max sends as fast as it goes")
     settings = settings_of(config, home)
-    bootstrap, topic, client = bootstrap_of(settings), settings.stream.topic, client_options(settings.kafka)
     stop = stop_event()
     faults = FaultRates(late=late, shuffle=shuffle, duplicates=duplicates, corrupt=corrupt, seed=seed)
     options = ReplayOptions(None if max_speed else speed or 3600.0, faults, again)
     positions = Path(settings.home if is_local(settings.home) else ".serverload") / "replay"
     with progress() as bar:
-        ensure_topic(bootstrap, topic, partitions, client=client)
-        sender = (
-            ConfluentSender(bootstrap, topic, client=client, librdkafka=librdkafka_options(settings.kafka))
-            if fast
-            else KafkaSender(bootstrap, topic, client=client)
-        )
+        sender = opened_sender(settings, to, fast=fast, partitions=partitions)
         try:
             done = replay_lines(
                 paths, sender, options, WallClock(stop), positions=positions, progress=bar, stopping=stop.is_set
@@ -109,7 +102,7 @@ def replay(
         finally:
             sender.close()
     state = "all sent" if done.finished else "stopped; the same command goes on from here"
-    print(f"{done.sent:,} messages sent to {topic}, {done.sent_before:,} before; {state}")
+    print(f"{done.sent:,} messages sent to {settings.stream.topic}, {done.sent_before:,} before; {state}")
 
 
 def stream(

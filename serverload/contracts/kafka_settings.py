@@ -7,6 +7,9 @@ from pydantic import SecretStr
 
 from serverload.contracts.setting_types import Section
 
+CONNECTION_STRING_USER = "$ConnectionString"
+"""User by which the Kafka endpoint of Event Hubs knows that the password is a connection string."""
+
 _OF_SASL = ("sasl_mechanism", "username")
 _FILES = ("ca_file", "certificate_file", "key_file")
 
@@ -32,6 +35,11 @@ class KafkaSettings(Section):
     def by_tls(self) -> bool:
         """Whether the connection is encrypted and certificates are checked."""
         return self.security_protocol.endswith("SSL")
+
+    @property
+    def of_event_hubs(self) -> bool:
+        """Whether this is the login of Event Hubs."""
+        return self.by_user and self.username == CONNECTION_STRING_USER
 
 
 def login_fault(kafka: KafkaSettings) -> tuple[str, str] | None:

@@ -21,6 +21,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSource
 
 from serverload.contracts.backtest_settings import BacktestSettings
 from serverload.contracts.errors import SettingsError
+from serverload.contracts.eventhubs_settings import EventHubsSettings, kafka_endpoint
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.operation_settings import DailySettings, LogSettings, MetricsSettings
 from serverload.contracts.promotion_settings import PromotionSettings
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
     classes: ClassSettings
     stream: StreamSettings
     kafka: KafkaSettings
+    eventhubs: EventHubsSettings
     forecast: ForecastSettings
     model: ModelSettings
     promotion: PromotionSettings
@@ -191,8 +193,16 @@ def load_settings(config: str = DEFAULT_PROFILE, flags: Mapping[str, Any] | None
         raise settings_error(error, name, Settings) from error
     except (UnreadableSource, UnicodeDecodeError) as error:
         raise SettingsError(str(error), where="environment or secret files", hint="see docs/settings.md") from error
+    settings = _with_kafka_endpoint(settings, name)
     _check(settings, name)
     return settings.model_copy(update={"home": absolute_home(settings.home)})
+
+
+def _with_kafka_endpoint(settings: Settings, name: str) -> Settings:
+    """One secret is enough for Event Hubs: address and login of its Kafka endpoint follow from it."""
+    stream = settings.stream
+    kafka, bootstrap = kafka_endpoint(settings.eventhubs, settings.kafka, stream.bootstrap, stream.topic, name)
+    return settings.model_copy(update={"kafka": kafka, "stream": stream.model_copy(update={"bootstrap": bootstrap})})
 
 
 def _refuse_secrets(profile: dict[str, Any], name: str) -> None:

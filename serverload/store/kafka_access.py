@@ -8,7 +8,10 @@ from typing import Any
 from serverload.contracts.errors import BrokerError
 
 _KNOCK_MS = 10_000
-_USER_HINT = "check [kafka] username, sasl_mechanism and SERVERLOAD_KAFKA__PASSWORD"
+_USER_HINT = (
+    "check [kafka] username, sasl_mechanism and SERVERLOAD_KAFKA__PASSWORD "
+    "(of Event Hubs: SERVERLOAD_EVENTHUBS__CONNECTION_STRING)"
+)
 _RIGHTS_HINT = "stream needs Read on the topic, replay Write, and a topic that is not there Create; see docs/runbook.md"
 _REFUSALS = (
     (r"sasl.?authentication|unsupported.?sasl", "refuses this user, its password or its mechanism", _USER_HINT),

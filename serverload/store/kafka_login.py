@@ -16,6 +16,9 @@ _JAAS_MODULES = {
     "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
 }
 
+_EVENT_HUBS_MS = {"metadata.max.age": 180_000, "connections.max.idle": 180_000, "request.timeout": 60_000}
+"""Event Hubs ends what is idle for four minutes, and wants clients to wait for an answer for a minute."""
+
 
 def spark_options(kafka: KafkaSettings) -> dict[str, str]:
     """Options of Spark's Kafka source. Raises SettingsError for a key that cannot be read."""
@@ -24,6 +27,9 @@ def spark_options(kafka: KafkaSettings) -> dict[str, str]:
     options: dict[str, str] = {"security.protocol": kafka.security_protocol}
     if kafka.by_user:
         options |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.jaas.config": _jaas_line(kafka)}
+    if kafka.of_event_hubs:
+        options |= {f"{name}.ms": str(each) for name, each in _EVENT_HUBS_MS.items()}
+        options["default.api.timeout.ms"] = str(_EVENT_HUBS_MS["request.timeout"])  # Kafka allows none below the other
     if kafka.ca_file:
         options |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": _text(kafka.ca_file)}
     if kafka.certificate_file:
@@ -40,6 +46,8 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         options["sasl_mechanism"] = kafka.sasl_mechanism
         options["sasl_plain_username"] = kafka.username
         options["sasl_plain_password"] = kafka.password.get_secret_value()
+    if kafka.of_event_hubs:
+        options |= {f"{name.replace('.', '_')}_ms": each for name, each in _EVENT_HUBS_MS.items()}
     if kafka.by_tls:
         options["ssl_context"] = _tls(kafka)
     return options
@@ -51,6 +59,9 @@ def librdkafka_options(kafka: KafkaSettings) -> dict[str, str]:
     if kafka.by_user:
         options |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.username}
         options["sasl.password"] = kafka.password.get_secret_value()
+    if kafka.of_event_hubs:
+        names = {"request.timeout": "socket.timeout"}
+        options |= {f"{names.get(name, name)}.ms": str(each) for name, each in _EVENT_HUBS_MS.items()}
     if kafka.ca_file:
         options["ssl.ca.location"] = kafka.ca_file
     if kafka.certificate_file:

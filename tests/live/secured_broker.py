@@ -25,6 +25,9 @@ PASSWORDS = {
     # what breaks careless quoting in JAAS, properties and shells
     "writer": "w\"r\\i;t=e'r $ü {x}",
     "reader": 'R3c0gn1sable "\\secret\\" of-the-reader',
+    # as the Kafka endpoint of Event Hubs has it: who knows the connection string may read and write
+    "$ConnectionString": "Endpoint=sb://fleet.servicebus.windows.net/;SharedAccessKeyName=all"
+    ";SharedAccessKey=kEy+/\"of'the\\fleet==",
 }
 SCRAM_PASSWORDS = {"writer": "scram-of-the-writer", "reader": "scram-of-the-reader"}
 PREFIX = "sessions"
@@ -89,7 +92,7 @@ def secured_broker(home: Path) -> Iterator[SecuredBroker]:
     """Run it; `writer` may only write topics that begin with `sessions`, `reader` only read them."""
     certificates = home / "certificates"
     certificates.mkdir()
-    _make_certificates(certificates)
+    make_authority(certificates)
     ports = dict(zip(("SASL_SSL", "SSL"), _free_ports(2), strict=True))
     broker = EmbeddedBroker(
         properties=_properties(ports, certificates),
@@ -102,6 +105,8 @@ def secured_broker(home: Path) -> Iterator[SecuredBroker]:
         secured = SecuredBroker(ports, certificates)
         secured.allow("writer", ACLOperation.WRITE, ResourceType.TOPIC, PREFIX)
         secured.allow("reader", ACLOperation.READ, ResourceType.TOPIC, PREFIX)
+        for operation in (ACLOperation.WRITE, ACLOperation.READ):
+            secured.allow("$ConnectionString", operation, ResourceType.TOPIC, PREFIX)
         yield secured
     finally:
         broker.stop(home)
@@ -154,7 +159,8 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _make_certificates(folder: Path) -> None:
+def make_authority(folder: Path) -> None:
+    """Certificates of an authority: ca.pem, those of the broker (with its key: broker.all.pem) and of the users."""
     authority = _Authority("serverload test authority")
     authority.write(folder / "ca.pem")
     _Authority("another authority").write(folder / "other-ca.pem")

@@ -27,7 +27,8 @@ from producers.synthetic import generate_history
 from serverload.contracts.settings import load_settings
 from serverload.store.kafka_login import client_options
 
-WORD = "R3c0gn1sable"
+WORD, HUB_WORD = "R3c0gn1sable", "0therS3cret"
+OF_EVENT_HUBS = f"Endpoint=sb://fleet/;SharedAccessKeyName=all;SharedAccessKey={HUB_WORD};EntityPath="
 UP_SECONDS = 90.0
 SETTINGS = """
 [stream]
@@ -59,7 +60,7 @@ def needles(secured: SecuredBroker) -> list[bytes]:
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     assert WORD in PASSWORDS["reader"]
-    words = [WORD.encode(), KEY_PASSWORD.encode()]
+    words = [WORD.encode(), HUB_WORD.encode(), KEY_PASSWORD.encode()]
     shifted = [b64encode(b"." * shift + word)[4:-4] for word in words for shift in range(3)]
     return [*words, *shifted, b64encode(plain)[64:104], file.read_bytes().splitlines()[2][:40]]
 
@@ -84,6 +85,7 @@ def test_no_secret_is_written_said_or_shown(secured: SecuredBroker, topic: str, 
     (seen / "mine.toml").write_text(SETTINGS.format(events=seen / "events", port=port))
     env = environment(secured, "SASL_SSL PLAIN", "reader", topic, **secured.own_certificate("reader"))
     (secrets / "SERVERLOAD_KAFKA__PASSWORD").write_text(env.pop("SERVERLOAD_KAFKA__PASSWORD") + "\n")
+    (secrets / "SERVERLOAD_EVENTHUBS__CONNECTION_STRING").write_text(f"{OF_EVENT_HUBS}{topic}\n")
     env |= {"SERVERLOAD_SECRETS_DIR": str(secrets), "TMPDIR": str(seen / "tmp")}
     arguments = ["--config", str(seen / "mine.toml"), "--home", str(seen / "home")]
     (seen / "config").write_text(command(["config", "show", *arguments], env, tmp_path).stdout)

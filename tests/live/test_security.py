@@ -78,6 +78,27 @@ def test_both_senders_and_the_stream_log_in_and_every_line_arrives(
     assert drained(spark, settings_of(secured, way, "reader", topic, home)) == (20, 20)
 
 
+def test_one_connection_string_is_the_login_of_senders_and_stream(
+    spark: SparkSession, secured: SecuredBroker, lines: Path, home: Path, tmp_path: Path
+) -> None:
+    topic = secured.make_topic("sessions-event-hub")
+    flags = {
+        "home": str(home),
+        "stream": {"topic": topic, "bootstrap": secured.bootstrap("SASL_SSL")},
+        "kafka": {"ca_file": str(secured.certificates / "ca.pem")},
+        "eventhubs": {"connection_string": PASSWORDS["$ConnectionString"]},
+    }
+    settings = load_settings("azure", flags)
+    assert settings.kafka.of_event_hubs
+    for kind in ("kafka-python", "confluent-kafka"):
+        with closing(sender_of(kind, settings)) as sender:
+            assert replay([str(lines)], sender, ReplayOptions(None), WallClock(), positions=tmp_path / kind).sent == 10
+    assert drained(spark, settings) == (20, 20)
+    flags["eventhubs"] = {"connection_string": f"{PASSWORDS['$ConnectionString']}of-last-year"}
+    with pytest.raises(BrokerError, match=r"refuses this user, .*: SERVERLOAD_EVENTHUBS__CONNECTION_STRING\)$"):
+        sender_of("kafka-python", load_settings("azure", flags))
+
+
 def test_a_login_without_the_right_to_read_ends_the_stream_in_one_line(
     spark: SparkSession, secured: SecuredBroker, home: Path
 ) -> None:
