@@ -24,10 +24,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m serverload.store.class_archive
 	@touch $(READY)
 
-# The peer that plays an event hub in the tests is compiled from source: users of serverload need no compiler.
+# The peer that plays an event hub in the tests is compiled from source; where that cannot be, all other tests run.
 $(PEER): $(READY)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peer]' >$(VENV)/peer.log 2>&1 || { \
-		echo "serverload: the tests need Apache Qpid Proton, which is built here with a C compiler and Python's headers (on Debian or Ubuntu: gcc python3-dev); see $(VENV)/peer.log" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peer]' >$(VENV)/peer.log 2>&1 || \
+		echo "serverload: the tests of Event Hubs are left out: their peer, Apache Qpid Proton, is built with a C compiler and Python's headers (on Debian or Ubuntu: gcc python3-dev); see $(VENV)/peer.log, then delete $(PEER)" >&2
 	@touch $(PEER)
 
 setup: $(READY) ## virtual environment, pinned packages, jars; leaves .venv/bin/serverload
