@@ -17,7 +17,14 @@ from serverload.model.calibration import BINS as ODDS_BINS
 from serverload.model.calibration import Calibration, bin_of, fitted_calibration, log_odds
 from serverload.model.decision import Decision
 from serverload.model.evaluation import ranked_probability_score
-from serverload.model.forecasting import COLUMN_ARITHMETIC, PROBABILITIES, calibrated, scored_rows, set_cells
+from serverload.model.forecasting import (
+    COLUMN_ARITHMETIC,
+    PROBABILITIES,
+    calibrated,
+    cheapest_class,
+    scored_rows,
+    set_cells,
+)
 from serverload.model.pipeline import forest_pipeline
 from serverload.model.prediction_sets import split_threshold, thresholds_by_group
 
@@ -107,12 +114,15 @@ def decision_on(
     scored = scored_rows(held, pipeline).select("server_ip", "target_hour", "label", *PROBABILITIES).persist()
     try:
         calibration = _calibration(scored) if settings.calibration == "auto" else Calibration()
-        cells = set_cells(_given(calibrated(scored, calibration), groups), sf.col("label"))
+        given = _given(calibrated(scored, calibration), groups, settings)
+        plain = set_cells(given, sf.col("label"))
+        in_set = sf.when(sf.col("right"), 1.0).otherwise(sf.col("given"))
+        cells = set_cells(given.withColumn("given", in_set), sf.col("label"))
     finally:
         scored.unpersist()
     thresholds = thresholds_by_group(cells, settings.coverage)
     decision = Decision(calibration, settings.cost, settings.coverage, thresholds)
-    return decision, split_threshold(cells, settings.coverage)
+    return decision, split_threshold(plain, settings.coverage)
 
 
 def _calibration(scored: DataFrame) -> Calibration:
@@ -138,9 +148,11 @@ def _calibration(scored: DataFrame) -> Calibration:
     return fitted_calibration(rows, came)
 
 
-def _given(scored: DataFrame, groups: DataFrame) -> DataFrame:
-    """`server_group`, `label`, and the probability `given` to the class that came."""
+def _given(scored: DataFrame, groups: DataFrame, settings: ModelSettings) -> DataFrame:
+    """`server_group`, `label`, the probability `given` to the class that came, and whether saying it was `right`."""
     of_label = zip(CLASSES, PROBABILITIES, strict=True)
     given = sf.coalesce(*(sf.when(sf.col("label") == name, sf.col(chance)) for name, chance in of_label))
     group = sf.coalesce("server_group", sf.lit("")).alias("server_group")
-    return scored.join(sf.broadcast(groups), "server_ip", "left").select(group, "label", given.alias("given"))
+    right = cheapest_class(settings.cost, *map(sf.col, PROBABILITIES)) == sf.col("label")
+    rows = scored.join(sf.broadcast(groups), "server_ip", "left")
+    return rows.select(group, "label", given.alias("given"), right.alias("right"))

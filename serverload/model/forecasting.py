@@ -119,6 +119,8 @@ def prediction_set(thresholds: Mapping[str, Thresholds], said: Column, group: Co
 def set_cells(rows: DataFrame, came: Column) -> list[tuple[str, int, int, int]]:
     """Counts for `prediction_sets`: rows by `server_group`, class that came, and bin of the probability `given` to it.
 
+    Of a class that was said `given` is to be 1: it is in the set whatever its probability.
+
     Counted in one Spark job; as many cells as groups x 3 x 1000 at most reach the driver.
     """
     index = sf.array_position(sf.array(*map(sf.lit, CLASSES)), came) - 1

@@ -32,8 +32,9 @@ def set_thresholds(counts: Counts, coverage: float) -> Thresholds:
     """The highest thresholds per class with which the sets would have covered `coverage` of what came.
 
     `counts`: shape (3, BINS), for each class the forecasts of hours in which it came, by the probability they had
-    given it. Within each class the coverage is at most 2 points lower. As in split conformal one more
-    hour, which was missed, counts as seen: so the coverage holds for the next hours too, as long as they are alike.
+    given it: in the last bin where they had said it, for then it is in the set anyhow. Within each class the coverage
+    is at most 2 points lower. As in split conformal one more hour, which was missed, counts as seen: so the coverage
+    holds for the next hours too, as long as they are alike.
     """
     reached = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]  # of each class, those given at least the bin's lower edge
     totals = counts.sum(axis=1)
