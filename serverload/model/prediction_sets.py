@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 BINS = 1000
 """Probabilities of what came are counted in bins of a thousandth."""
 
-_CLASS_SLACK = 0.02
-"""How far the coverage within one class may fall below that over all: sets would grow more than they would tell."""
+_SLACK = 0.02
+"""How far the coverage within one class or server group may fall below that over all: sets would grow more than they
+would tell."""
 
-_LEAST_ROWS = 300
-"""Fewer rows of a class say too little of their own; a group with such a class takes the thresholds of all."""
+_LEAST_ROWS = 1000
+"""Fewer hours of a group, or of all, say too little of their own."""
+
+_LEAST_ROWS_OF_CLASS = 300
+"""A class that came in fewer hours asks for no coverage of its own: one that never came would be in every set."""
 
 RECENT_DAYS = 14
 """Outcomes of so many days tell the thresholds of the day after."""
@@ -36,33 +40,67 @@ def set_thresholds(counts: Counts, coverage: float) -> Thresholds:
     is at most 2 points lower. As in split conformal one more hour, which was missed, counts as seen: so the coverage
     holds for the next hours too, as long as they are alike.
     """
-    reached = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]  # of each class, those given at least the bin's lower edge
-    totals = counts.sum(axis=1)
-    own = [
-        _last_bin(each >= (coverage - _CLASS_SLACK) * (total + 1)) for each, total in zip(reached, totals, strict=True)
-    ]
-    together = np.zeros(BINS)
-    for each, limit in zip(reached, own, strict=True):
-        together += each[np.minimum(np.arange(BINS), limit)]
-    common = _last_bin(together >= coverage * (totals.sum() + 1))
-    return tuple(min(common, limit) / BINS for limit in own)
+    return _thresholds(_limits_of_all(_reached(counts), coverage))
 
 
 def thresholds_by_group(
     cells: Sequence[tuple[str, int, int, int]], coverage: float, known: Mapping[str, Thresholds] | None = None
 ) -> dict[str, Thresholds]:
-    """Thresholds per server group from (group, class that came, bin, rows); under "" those of all together.
+    """Thresholds per server group from (group, class that came, bin, rows); under "" those of groups without their own.
 
-    A group with fewer than 300 hours of some class keeps those that were `known`, or has none of its own: those of all
-    hold for it. These are always there, unless they are known and as few hours say otherwise.
+    Over all, and within each class over all groups, coverage is as `set_thresholds` has it; within each group, over
+    all classes, it is at most 2 points lower too. A group with fewer than 1000 hours keeps what was `known`, or has
+    none of its own. Those under "" are always there, and stay as known where fewer hours than that have come in all.
     """
-    by_group: dict[str, Counts] = {"": np.zeros((3, BINS), dtype=np.int64)}
+    names = sorted({group for group, *_ in cells} | {""})
+    counts = np.zeros((len(names), 3, BINS), dtype=np.int64)
     for group, came, bin_number, rows in cells:
-        for name in {"", group}:
-            by_group.setdefault(name, np.zeros((3, BINS), dtype=np.int64))[came, bin_number] += rows
-    made = dict(known or {"": set_thresholds(by_group[""], coverage)})
-    enough = (name for name, counts in by_group.items() if counts.sum(axis=1).min() >= _LEAST_ROWS)
-    return made | {name: set_thresholds(by_group[name], coverage) for name in sorted(enough)}
+        counts[names.index(group), came, bin_number] += rows
+    if known and counts.sum() < _LEAST_ROWS:
+        return dict(known)
+    reached = _reached(counts)
+    of_all = _limits_of_all(reached.sum(axis=0), coverage)
+    own = [name != "" and total >= _LEAST_ROWS for name, total in zip(names, counts.sum(axis=(1, 2)), strict=True)]
+    limits = np.tile(of_all, (len(names), 1))
+    limits[own] = [[_group_limit(each, coverage)] * 3 for each in reached[own]]
+    of_class = _class_limits(reached, limits, coverage)
+    made = {name: _thresholds(np.minimum(of_class, limits[place])) for place, name in enumerate(names) if own[place]}
+    return dict(known or {}) | made | {"": _thresholds(of_all)}
+
+
+def _reached(counts: Counts) -> Counts:
+    """Of each group and class, the hours whose class was given at least a bin's lower edge."""
+    return np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
+
+
+def _group_limit(reached: Counts, coverage: float) -> int:
+    together = reached.sum(axis=0)
+    return _last_bin(together >= (coverage - _SLACK) * (together[0] + 1))
+
+
+def _limits_of_all(reached: Counts, coverage: float) -> Counts:
+    return _class_limits(reached[None], np.full((1, 3), BINS - 1), coverage)
+
+
+def _class_limits(reached: Counts, limits: Counts, coverage: float) -> Counts:
+    """The highest bin of each class with which it, and all together, are covered.
+
+    `limits`: shape (groups, 3), bins that no group goes above in any case.
+    """
+    bins = np.arange(BINS)
+    covered = np.take_along_axis(reached, np.minimum(bins, limits[..., None]), axis=2).sum(axis=0)
+    totals = reached[..., 0].sum(axis=0)
+    wanted = coverage * (totals.sum() + 1)
+    of_class = (coverage - _SLACK) * (totals + 1)
+    own = np.array([_last_bin(each >= least) for each, least in zip(covered, of_class, strict=True)])
+    own[totals < _LEAST_ROWS_OF_CLASS] = _last_bin(covered.sum(axis=0) >= wanted)
+    together = np.take_along_axis(covered, np.minimum(bins, own[:, None]), axis=1).sum(axis=0)
+    limited: Counts = np.minimum(own, _last_bin(together >= wanted))
+    return limited
+
+
+def _thresholds(limits: Counts) -> Thresholds:
+    return tuple(float(each) / BINS for each in limits)
 
 
 def split_threshold(cells: Sequence[tuple[str, int, int, int]], coverage: float) -> float:

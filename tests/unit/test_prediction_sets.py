@@ -58,18 +58,30 @@ def test_thresholds_of_one_half_cover_the_other_half():
     assert min(covered[came[30_000:] == each].mean() for each in range(3)) >= 0.87
 
 
-def test_a_group_with_few_hours_of_a_class_has_the_thresholds_of_all():
-    cells = [("1", came, 800, 400) for came in range(3)] + [("2", came, 300, 400) for came in range(2)]
+def test_a_class_that_hardly_came_asks_for_nothing_of_its_own():
+    assert set_thresholds(counts_of({950: 9000}, {950: 9000}, {50: 299}), 0.9) == (0.95, 0.95, 0.95)
+    assert set_thresholds(counts_of({950: 9000}, {950: 9000}, {50: 300}), 0.9) == (0.95, 0.95, 0.05)
 
-    told = thresholds_by_group([*cells, ("2", 2, 300, 299)], 0.9)
 
-    assert set(told) == {"", "1"}
-    assert told["1"] == (0.8, 0.8, 0.8)
-    assert told[""] == (0.3, 0.3, 0.3)
+def test_each_group_is_covered_and_others_have_the_thresholds_of_all():
+    easy = [("1", came, 800, 40_000) for came in range(3)]
+    hard = [("2", came, 300, 400) for came in range(3)]
+
+    all_alike = {"": (0.8, 0.8, 0.8), "1": (0.8, 0.8, 0.8)}
+    assert thresholds_by_group(easy, 0.9) == all_alike
+    assert thresholds_by_group([*easy, *hard], 0.9) == {**all_alike, "2": (0.3, 0.3, 0.3)}
+    assert thresholds_by_group([*easy, *hard[:2], ("2", 2, 300, 199)], 0.9) == all_alike  # 999 hours
+
+
+def test_a_class_is_covered_over_all_groups_together():
+    cells = [(group, came, 800, 4000) for group in "12" for came in range(2)] + [("1", 2, 800, 700), ("2", 2, 200, 300)]
+
+    # of 1000 high hours 700 were given 0.8, all 0.2; both groups are covered without the others
+    assert thresholds_by_group(cells, 0.9) == {"": (0.8, 0.8, 0.2), "1": (0.8, 0.8, 0.2), "2": (0.8, 0.8, 0.2)}
 
 
 def test_known_thresholds_stay_where_too_few_hours_have_come():
-    cells = [("1", came, 800, 400) for came in range(3)] + [("2", 0, 300, 50)]
+    cells = [("1", came, 800, 400) for came in range(3)] + [("2", 0, 800, 50)]
     known = {"": (0.2, 0.2, 0.2), "1": (0.1, 0.1, 0.1), "2": (0.25, 0.2, 0.15)}
 
     assert thresholds_by_group(cells, 0.9, known) == {**known, "": (0.8, 0.8, 0.8), "1": (0.8, 0.8, 0.8)}
