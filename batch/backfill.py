@@ -1,33 +1,25 @@
 """Backfill: the history's new files, batch by batch, into the tables; a bounded run of the one ingest."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from math import ceil
 
-import pyarrow as pa
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from batch.history_files import HistoryFile, check_unchanged, history_files, new_files
+from batch.history_rows import history_rows, read_tasks, window_parts
 from batch.reject_share import check_reject_share
 from batch.task_progress import tasks_told
 from serverload.contracts.errors import InputError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
-from serverload.ingest import HISTORY, LEAST_PARTS, IngestBatch, commit_batch, computed_once, line_rules
-from serverload.steps.event_kernel import LineCounts, LineRules
-from serverload.steps.ingest_rows import PACKED_DDL, Lines, file_lines, packed_rows
-from serverload.steps.python_workers import spare_what_is_loaded
-from serverload.store.byte_ranges import ByteRange, grouped, ranges_of, read_lines, spread, text_size
+from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
+from serverload.steps.event_kernel import LineCounts
+from serverload.store.byte_ranges import grouped, text_size
 from serverload.store.delta_tables import DeltaTables
+from serverload.store.file_openers import LOCAL_FILES, FileOpener
 from serverload.store.locks import held_for_home
-
-_SMALL_TASK, _SMALL_RANGE = 8 * 1024 * 1024, 1024 * 1024
-_PART_BYTES, _MOST_PARTS = 16 * 1024 * 1024, 1024
-"""Window sums are added up in parts of so much text each: few enough rows to stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +34,33 @@ class BackfillResult:
 
 
 def backfill(
-    tables: DeltaTables, settings: IngestSettings, paths: Sequence[str], progress: Progress, *, force: bool = False
+    tables: DeltaTables,
+    settings: IngestSettings,
+    paths: Sequence[str],
+    progress: Progress,
+    *,
+    force: bool = False,
+    opener: FileOpener = LOCAL_FILES,
 ) -> BackfillResult:
     """Ingest every file behind `paths` that is not done yet, after finishing a batch that was killed.
 
-    Raises InputError for a path without files, a changed file, or a history that is mostly refused.
+    Files in stores are opened by `opener`. Raises InputError for a path without files, a changed file, or a history
+    that is mostly refused.
     """
-    listed = history_files(paths)
+    listed = history_files(paths, opener, tables.spark)
     with held_for_home(tables.home, "backfill", wait_seconds=1.0):
-        ledger = _Ledger(tables)
+        ledger = _Ledger(tables, opener)
         batches = list(ledger.interrupted())
-        counts = sum((_run(tables, settings, batch, files, progress) for batch, files in batches), LineCounts())
+        counts = LineCounts()
+        for batch, interrupted in batches:
+            counts += _run(tables, settings, batch, interrupted, progress, opener)
         files = new_files(listed, ledger.done())
         if files and not force:
-            check_reject_share(
-                [file.uri for file in files], line_rules(settings, HISTORY, _now()), settings.max_reject_share
-            )
+            rules = line_rules(settings, HISTORY, _now())
+            check_reject_share([file.uri for file in files], rules, settings.max_reject_share, opener, tables.spark)
         for group in grouped(files, lambda file: text_size(file.uri, file.size), settings.batch_bytes):
             batch = ledger.plan(group)
-            counts += _run(tables, settings, batch, group, progress)
+            counts += _run(tables, settings, batch, group, progress, opener)
             batches.append((batch, group))
     ingested = [file for _batch, group in batches for file in group]
     return BackfillResult(
@@ -68,60 +68,28 @@ def backfill(
     )
 
 
-def history_rows(tables: DeltaTables, tasks: Sequence[Sequence[ByteRange]], rules: LineRules, parts: int) -> DataFrame:
-    """Packed rows of the byte ranges of each task."""
-    numbers = tables.spark.range(0, len(tasks), 1, len(tasks))
-    return numbers.mapInArrow(partial(_packed_ranges, list(tasks), rules, parts), PACKED_DDL)
-
-
-def _packed_ranges(
-    tasks: list[Sequence[ByteRange]], rules: LineRules, parts: int, numbers: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    for batch in numbers:
-        for number in batch.column(0).to_pylist():
-            yield from packed_rows(rules, range_lines(tasks[number]), parts)
-    spare_what_is_loaded("lines")
-
-
-def range_lines(ranges: Iterable[ByteRange]) -> Iterator[Lines]:
-    """The lines of byte ranges, chunk by chunk."""
-    return (file_lines(part.uri, start, lines) for part in ranges for start, lines in read_lines(part))
-
-
-def read_tasks(files: Sequence[HistoryFile], range_bytes: int, cores: int) -> list[list[ByteRange]]:
-    """Cut the files of a batch into tasks of about equal size, each at most about `range_bytes`."""
-    size = sum(file.size for file in files)
-    sizes = {file.uri: file.size for file in files}
-    rounds = max(2, ceil(size / (range_bytes * cores)))
-    # a task costs Spark as much as reading some megabytes: small files share one
-    task_bytes = max(min(_SMALL_TASK, range_bytes), ceil(size / (rounds * cores)))
-    most = max(min(_SMALL_RANGE, range_bytes), task_bytes // 8)
-    ranges = [part for file in files for part in ranges_of(file.uri, file.size, most)]
-    return spread(ranges, lambda part: part.length(sizes[part.uri]), ceil(size / task_bytes))
-
-
-def window_parts(files: Sequence[HistoryFile]) -> int:
-    """In how many parts the window sums of a batch are added up."""
-    text = sum(text_size(file.uri, file.size) for file in files)
-    return min(max(LEAST_PARTS, text // _PART_BYTES), _MOST_PARTS)
-
-
 def _run(
-    tables: DeltaTables, settings: IngestSettings, batch: IngestBatch, files: Sequence[HistoryFile], progress: Progress
+    tables: DeltaTables,
+    settings: IngestSettings,
+    batch: IngestBatch,
+    files: Sequence[HistoryFile],
+    progress: Progress,
+    opener: FileOpener,
 ) -> LineCounts:
     size = sum(file.size for file in files)
     progress.step(f"ingest batch {batch.batch_id}: {len(files)} files", size, "B")
     tasks = read_tasks(files, settings.range_bytes, tables.spark.sparkContext.defaultParallelism)
-    rows = history_rows(tables, tasks, line_rules(settings, HISTORY, batch.batch_time), window_parts(files))
+    rules = line_rules(settings, HISTORY, batch.batch_time)
+    rows = history_rows(tables.spark, files, tasks, rules, window_parts(files), opener)
     sizes = {file.uri: file.size for file in files}
     task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
     with tasks_told(tables.spark, task_sizes, progress), computed_once(rows) as once:
-        return commit_batch(tables, once, batch, before_log=lambda: _record_done(tables, batch, files))
+        return commit_batch(tables, once, batch, before_log=lambda: _record_done(tables, batch, files, opener))
 
 
-def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile]) -> None:
+def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile], opener: FileOpener) -> None:
     """Enter the files into the ledger; InputError if one is not what was planned: it was read while it changed."""
-    check_unchanged(files)
+    check_unchanged(files, opener, tables.spark)
     rows = [(file.uri, file.size, file.etag, batch.checkpoint_id, batch.batch_id) for file in files]
     schema = "uri STRING, size BIGINT, etag STRING, checkpoint_id STRING, batch_id BIGINT"
     tables.append("ingested_files", tables.spark.createDataFrame(rows, schema), batch.transaction("ingested_files"))
@@ -134,8 +102,8 @@ def _now() -> datetime:
 class _Ledger:
     """Which files are done, which batch was planned and not finished, and the next batch's id."""
 
-    def __init__(self, tables: DeltaTables) -> None:
-        self._tables = tables
+    def __init__(self, tables: DeltaTables, opener: FileOpener) -> None:
+        self._tables, self._opener = tables, opener
         self._id = tables.identity("ingested_files")
         plans = tables.read("backfill_plans").where(F.col("checkpoint_id") == self._id)
         newest = plans.agg(F.max("batch_id")).head()
@@ -161,7 +129,7 @@ class _Ledger:
         files = sorted(HistoryFile(row["uri"], row["size"], row["etag"]) for row in rows)
         batch = IngestBatch(HISTORY, self._id, self._newest_planned, from_micros(rows[0]["micros"]))
         try:
-            check_unchanged(files)
+            check_unchanged(files, self._opener, self._tables.spark)
         except InputError as error:
             if self._has_rows(batch):
                 where = f"batch {self._newest_planned}, half written"

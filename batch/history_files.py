@@ -2,9 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from serverload.contracts.errors import InputError
-from serverload.store.event_files import event_files
+from serverload.store.event_files import event_files, is_local_address
+from serverload.store.file_openers import LOCAL_FILES, FileOpener
+from serverload.store.store_files import store_files
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True, order=True)
@@ -16,10 +22,19 @@ class HistoryFile:
     etag: str
 
 
-def history_files(paths: Sequence[str]) -> list[HistoryFile]:
-    """Find the files behind folders, globs and single files by the rule of `event_files`, in order of address."""
-    found = event_files(paths)
-    return sorted(HistoryFile(f"file://{file.path}", file.size, str(file.modified_ns)) for file in found)
+def history_files(
+    paths: Sequence[str], opener: FileOpener = LOCAL_FILES, spark: "SparkSession | None" = None
+) -> list[HistoryFile]:
+    """Find the files behind folders, globs and single files by the rule of `event_files`, in order of address.
+
+    Without Spark, paths that only Hadoop reaches are passed over.
+    """
+    local = [path for path in paths if is_local_address(path)]
+    found = {HistoryFile(f"file://{file.path}", file.size, str(file.modified_ns)) for file in event_files(local)}
+    for path in paths:
+        if not is_local_address(path):
+            found |= {HistoryFile(file.uri, file.size, file.etag) for file in store_files(path, opener, spark)}
+    return sorted(found)
 
 
 def new_files(files: Iterable[HistoryFile], done: dict[str, HistoryFile]) -> list[HistoryFile]:
@@ -38,6 +53,9 @@ def new_files(files: Iterable[HistoryFile], done: dict[str, HistoryFile]) -> lis
     return new
 
 
-def check_unchanged(files: Sequence[HistoryFile]) -> None:
+def check_unchanged(
+    files: Sequence[HistoryFile], opener: FileOpener = LOCAL_FILES, spark: "SparkSession | None" = None
+) -> None:
     """Raise InputError for a file that is gone, or is not what it was when it was listed."""
-    new_files(history_files([file.uri for file in files]), {file.uri: file for file in files})
+    now = history_files([file.uri for file in files], opener, spark)
+    new_files(now, {file.uri: file for file in files})

@@ -1,22 +1,30 @@
 """A look at the history's first lines: a wrong file is told before anything is committed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from batch.history_rows import file_texts
 from serverload.contracts.errors import InputError
 from serverload.contracts.lines import REJECT_REASONS
 from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
-from serverload.store.byte_ranges import ByteRange, is_compressed, local_path, read_lines
+from serverload.steps.ingest_rows import text_lines
+from serverload.store.byte_ranges import ByteRange, read_lines
+from serverload.store.file_openers import FileOpener, has_byte_ranges, is_compressed
 
 LOOKED_AT_LINES = 1_000_000
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
-def check_reject_share(uris: Sequence[str], rules: LineRules, max_reject_share: float) -> None:
+def check_reject_share(
+    uris: Sequence[str], rules: LineRules, max_reject_share: float, opener: FileOpener, spark: SparkSession
+) -> None:
     """Raise InputError, with the three commonest reasons and an example of each, if too many lines are refused.
 
     Looks at the first million lines of the files in order, without writing anything.
     """
-    counts, examples = _first_lines(uris, rules)
+    counts, examples = _first_lines(uris, rules, opener, spark)
     if counts.rejected <= max_reject_share * counts.read:
         return
     commonest = sorted(counts.rejected_by_reason.items(), key=lambda entry: -entry[1])[:3]
@@ -31,12 +39,13 @@ def check_reject_share(uris: Sequence[str], rules: LineRules, max_reject_share: 
     )
 
 
-def _first_lines(uris: Sequence[str], rules: LineRules) -> tuple[LineCounts, dict[str, str]]:
+def _first_lines(
+    uris: Sequence[str], rules: LineRules, opener: FileOpener, spark: SparkSession
+) -> tuple[LineCounts, dict[str, str]]:
     kernel = EventKernel(rules)
     counts, examples = LineCounts(), dict[str, str]()
     for uri in uris:
-        end = -1 if is_compressed(uri) else local_path(uri).stat().st_size
-        for _offset, lines in read_lines(ByteRange(uri, 0, end), _CHUNK_BYTES):
+        for lines in _chunks(uri, opener, spark):
             result = kernel.run(lines)
             counts += result.counts
             for line, reason in zip(*(result.rejects[name].to_pylist() for name in ("line", "reason")), strict=True):
@@ -44,3 +53,12 @@ def _first_lines(uris: Sequence[str], rules: LineRules) -> tuple[LineCounts, dic
             if counts.read >= LOOKED_AT_LINES:
                 return counts, examples
     return counts, examples
+
+
+def _chunks(uri: str, opener: FileOpener, spark: SparkSession) -> Iterator[pa.Buffer | memoryview | bytes]:
+    if has_byte_ranges(uri):
+        end = -1 if is_compressed(uri) else opener.size(uri)
+        yield from (lines for _offset, lines in read_lines(ByteRange(uri, 0, end), _CHUNK_BYTES, opener))
+        return
+    first = file_texts(spark, [uri]).limit(LOOKED_AT_LINES).toArrow()
+    yield from (text_lines(batch).buffer for batch in first.to_batches())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from serverload.cli.console import progress
-from serverload.cli.options import CONFIG, Config, Home, open_registry, open_tables, settings_of
+from serverload.cli.options import CONFIG, Config, Home, open_registry, open_tables, opener_of, settings_of
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -64,7 +64,7 @@ def backfill(
 ) -> None:
     """Ingest new files of the history and bring all tables up to `features` up to date."""
     settings = settings_of(config, home)
-    _check_paths(paths)
+    _check_paths(settings, paths)
     with progress() as bar:
         result = run_backfill(
             settings, open_tables(settings, "backfill", bar), open_registry(settings), paths, bar, force
@@ -81,8 +81,9 @@ def run_backfill(
     from serverload.advance import Advance
     from serverload.store.runs import job_run
 
+    opener = opener_of(settings)
     with job_run(registry.tracking, "backfill", {"paths": " ".join(paths), "force": force}) as run:
-        result = backfill_files(tables, settings.ingest, paths, bar, force=force)
+        result = backfill_files(tables, settings.ingest, paths, bar, force=force, opener=opener)
         bar.step("hours and servers")
         Advance(tables, settings).run()
         update_features(tables, settings, bar)
@@ -110,11 +111,11 @@ def tell_backfill(result: "BackfillResult") -> None:
         print(f"  repaired {lines:,}: {field}")
 
 
-def _check_paths(paths: list[str]) -> None:
+def _check_paths(settings: Settings, paths: list[str]) -> None:
     """Tell a wrong path before Spark starts."""
     from batch.history_files import history_files
 
-    history_files(paths)
+    history_files(paths, opener_of(settings))
 
 
 def _date(moment: datetime) -> date:

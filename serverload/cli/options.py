@@ -12,9 +12,11 @@ from serverload.cli.spark_log import spark_is_up, spark_log
 from serverload.contracts.errors import PlatformError, StoreError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import DEFAULT_PROFILE, Settings, is_local, load_settings
+from serverload.store.storage_options import hadoop_options, use_storage
 
 if TYPE_CHECKING:
     from serverload.store.delta_tables import DeltaTables
+    from serverload.store.file_openers import FileOpener
     from serverload.store.model_registry import ModelRegistry
 
 Config = Annotated[str, typer.Option("--config", help="Profile that ships with serverload, or a TOML file.")]
@@ -32,6 +34,7 @@ def settings_of(config: str, home: str | None, *, home_is_used: bool = True, **s
     given = {name: _given(section) if isinstance(section, dict) else section for name, section in sections.items()}
     settings = load_settings(config, {"home": home, **{name: section for name, section in given.items() if section}})
     write_lines_as(settings.logs.format)
+    use_storage(settings.storage)
     if home_is_used and is_local(settings.home) and Path(settings.home).is_file():
         raise StoreError("is a file, not a folder", where=settings.home, hint="choose another --home")
     return settings
@@ -61,7 +64,7 @@ def open_tables(settings: Settings, job: str, bar: Progress) -> "DeltaTables":
         job,
         master=settings.spark.master,
         driver_memory=settings.spark.driver_memory,
-        extra=settings.spark.settings,
+        extra={**hadoop_options(settings.storage, settings.home), **settings.spark.settings},
         jars=jars,
         output=log,
         log_format=settings.logs.format,
@@ -75,6 +78,14 @@ def open_registry(settings: Settings) -> "ModelRegistry":
     from serverload.store.model_registry import ModelRegistry
 
     return ModelRegistry(settings.model.tracking_uri, settings.model.name, settings.home)
+
+
+def opener_of(settings: Settings) -> "FileOpener":
+    """Opens the files of a history, in stores by the secrets in [storage]."""
+    from serverload.store.file_openers import FileOpener
+    from serverload.store.storage_options import fsspec_options
+
+    return FileOpener(fsspec_options(settings.storage))
 
 
 def check_room(folder: Path, needed: int = ROOM_NEEDED) -> None:

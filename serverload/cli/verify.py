@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serverload.cli.console import progress
-from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
+from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, opener_of, settings_of
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
@@ -73,7 +73,7 @@ def run_verify(
     options = kafka_options(bootstrap, settings.kafka) if bootstrap else None
     checks: dict[str, Callable[[], Iterable[Check]]] = {
         "load_windows": lambda: accounting_checks(pinned),
-        "history": lambda: history_checks(pinned, settings.ingest, bar),
+        "history": lambda: history_checks(pinned, settings.ingest, bar, opener_of(settings)),
         "live": lambda: live_checks(pinned, settings.ingest, options, bar),
         "hourly_load": lambda: [hours_check(pinned)],
         "servers": lambda: [servers_check(pinned)],

@@ -28,6 +28,7 @@ from serverload.contracts.promotion_settings import PromotionSettings
 from serverload.contracts.serve_settings import ServeSettings
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
 from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
+from serverload.contracts.storage_settings import StorageSettings, home_fault, storage_fault
 from serverload.contracts.watch_settings import WatchSettings
 
 DEFAULT_PROFILE = "local"
@@ -140,6 +141,7 @@ class Settings(BaseSettings):
     stream: StreamSettings
     kafka: KafkaSettings
     eventhubs: EventHubsSettings
+    storage: StorageSettings
     forecast: ForecastSettings
     model: ModelSettings
     promotion: PromotionSettings
@@ -230,14 +232,18 @@ def _check(settings: Settings, name: str) -> None:
             where=f"{name} [classes]",
             hint="see conf/base.toml",
         )
+    if unsafe := home_fault(settings.storage, settings.home):
+        key, what, hint = unsafe
+        raise SettingsError(what, where=place_of(name, key.split(".")), hint=hint)
     watch = settings.watch
     if watch.max_age_days <= settings.model.test_days:
         what = f"{watch.max_age_days} is not above [model] test_days {settings.model.test_days}: never young enough"
         raise SettingsError(what, where=f"{name} [watch] max_age_days", hint="see conf/base.toml")
-    if fault := login_fault(settings.kafka):
-        key, what = fault
-        secret = f"set {variable_of(['kafka', key])} or a secret file" if ("kafka", key) in _secrets() else ""
-        raise SettingsError(what, where=place_of(name, ["kafka", key]), hint=secret or "see conf/base.toml")
+    for section, fault in (("kafka", login_fault(settings.kafka)), ("storage", storage_fault(settings.storage))):
+        if fault:
+            key, what = fault
+            secret = f"set {variable_of([section, key])} or a secret file" if (section, key) in _secrets() else ""
+            raise SettingsError(what, where=place_of(name, [section, key]), hint=secret or "see conf/base.toml")
 
 
 def absolute_home(home: str) -> str:

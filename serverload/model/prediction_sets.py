@@ -62,7 +62,8 @@ def thresholds_by_group(
     of_all = _limits_of_all(reached.sum(axis=0), coverage)
     own = [name != "" and total >= _LEAST_ROWS for name, total in zip(names, counts.sum(axis=(1, 2)), strict=True)]
     limits = np.tile(of_all, (len(names), 1))
-    limits[own] = [[_group_limit(each, coverage)] * 3 for each in reached[own]]
+    for place in np.flatnonzero(own):
+        limits[place] = _group_limit(reached[place], coverage)
     of_class = _class_limits(reached, limits, coverage)
     made = {name: _thresholds(np.minimum(of_class, limits[place])) for place, name in enumerate(names) if own[place]}
     return dict(known or {}) | made | {"": _thresholds(of_all)}

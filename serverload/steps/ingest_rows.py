@@ -156,6 +156,15 @@ def file_lines(uri: str, base_offset: int, buffer: pa.Buffer | memoryview | byte
 
 def message_lines(batch: pa.RecordBatch) -> Lines:
     """Lines of Kafka messages; `batch` has topic, partition, offset and value, a newline appended to each value."""
+    return _value_lines(batch, ("topic", "partition", "offset"))
+
+
+def text_lines(batch: pa.RecordBatch) -> Lines:
+    """Lines that Spark has read; `batch` has file and value, a newline appended to each value. Origins: the files."""
+    return _value_lines(batch, ("file",))
+
+
+def _value_lines(batch: pa.RecordBatch, origin: tuple[str, ...]) -> Lines:
     column = batch.column("value")
     values = column.cast(pa.large_binary()) if not pa.types.is_large_binary(column.type) else column
     present = pc.is_valid(values)
@@ -167,7 +176,7 @@ def message_lines(batch: pa.RecordBatch) -> Lines:
 
     def origins(offsets: np.ndarray) -> pa.Array:
         rows = pa.array(np.searchsorted(starts - starts[0], offsets, side="right") - 1)
-        parts = [batch.column(name).take(rows).cast(pa.string()) for name in ("topic", "partition", "offset")]
+        parts = [batch.column(name).take(rows).cast(pa.string()) for name in origin]
         return pc.binary_join_element_wise(*parts, "/")
 
     return Lines(buffer, origins)

@@ -5,10 +5,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar
 
 from serverload.contracts.errors import InputError
+from serverload.store.file_openers import LOCAL_FILES, FileOpener, is_compressed, store_errors
 
 CHUNK_BYTES = 16 * 1024 * 1024
 
@@ -29,11 +29,6 @@ class ByteRange:
     def length(self, size: int) -> int:
         """Bytes to read of a file of this size."""
         return size if self.end < 0 else self.end - self.start
-
-
-def is_compressed(uri: str) -> bool:
-    """Tell whether a file can only be read from its beginning."""
-    return uri.endswith(".gz")
 
 
 def text_size(uri: str, size: int) -> int:
@@ -73,29 +68,21 @@ def spread(parts: Sequence[Part], size_of: Callable[[Part], int], groups: int) -
     return [group for group in filled if group]
 
 
-def read_lines(part: ByteRange, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, memoryview]]:
+def read_lines(
+    part: ByteRange, chunk_bytes: int = CHUNK_BYTES, opener: FileOpener = LOCAL_FILES
+) -> Iterator[tuple[int, memoryview]]:
     """Yield (byte offset, whole lines) chunks of a range; the last line of a file may lack its newline.
 
     Offsets of a compressed file count decompressed bytes. Memory is two chunks, or the longest line. Raises
     InputError where a compressed file is broken.
     """
-    with _opened(part.uri) as file:
+    with store_errors(part.uri), opener.opened(part.uri) as file:
         if is_compressed(part.uri):
             yield from _unpacked(part.uri, file, chunk_bytes)
             return
         offset = _first_line_start(file, part.start)
         if offset < part.end:
             yield from _chunks(file, offset, part.end, chunk_bytes)
-
-
-def local_path(uri: str) -> Path:
-    """The path of a local address."""
-    return Path(uri.removeprefix("file://"))
-
-
-def _opened(uri: str) -> BinaryIO:
-    path = local_path(uri)
-    return cast(BinaryIO, gzip.open(path, "rb")) if is_compressed(uri) else path.open("rb", buffering=0)
 
 
 def _unpacked(uri: str, file: BinaryIO, chunk_bytes: int) -> Iterator[tuple[int, memoryview]]:

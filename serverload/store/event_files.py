@@ -11,8 +11,8 @@ from pathlib import Path
 from serverload.contracts.errors import InputError
 
 SUFFIXES = (".csv", ".gz")
-_HIDDEN = (".", "_")
-_HINT = "give folders, globs or files (.csv, .csv.gz, .gz)"
+HIDDEN = (".", "_")
+NO_FILES_HINT = "give folders, globs or files (.csv, .csv.gz, .gz)"
 
 
 @dataclass(frozen=True, order=True)
@@ -34,13 +34,30 @@ def event_files(paths: Sequence[str]) -> list[EventFile]:
     """
     found: dict[Path, EventFile] = {}
     for path in paths:
-        if "://" in path and not path.startswith("file://"):
+        if not is_local_address(path):
             raise InputError("only local files can be read", where=path, hint="copy or mount them first")
         behind = [_event_file(file) for file in _behind(path)]
         if not behind:
-            raise InputError("no files there", where=path, hint=_HINT)
+            raise InputError("no files there", where=path, hint=NO_FILES_HINT)
         found.update((file.path, file) for file in behind)
     return sorted(found.values())
+
+
+def is_local_address(path: str) -> bool:
+    """Tell whether a PATH is of this machine."""
+    return "://" not in path or path.startswith("file://")
+
+
+def is_meant(name: str) -> bool:
+    """Tell whether a file found in a folder or by a glob is one of events, by its name."""
+    return name.endswith(SUFFIXES)
+
+
+def is_hidden(match: str, pattern: str) -> bool:
+    """Tell whether a path has a hidden part that the pattern did not ask for by its own `.` or `_`."""
+    asked = [part for part in pattern.split("/") if part.startswith(HIDDEN)]
+    hidden = (part for part in match.split("/") if part.startswith(HIDDEN))
+    return not all(any(fnmatch(part, like) for like in asked) for part in hidden)
 
 
 def _behind(path: str) -> Iterator[Path]:
@@ -52,7 +69,7 @@ def _behind(path: str) -> Iterator[Path]:
         yield from _inside(place)
         return
     for match in glob.glob(str(place), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if _is_hidden(Path(match), place):
+        if is_hidden(match, str(place)):
             continue
         if Path(match).is_dir():
             yield from _inside(Path(match))
@@ -69,22 +86,15 @@ def _inside(folder: Path) -> Iterator[Path]:
             subfolders.clear()
             continue
         seen.add(here)
-        subfolders[:] = [name for name in subfolders if not name.startswith(_HIDDEN)]
+        subfolders[:] = [name for name in subfolders if not name.startswith(HIDDEN)]
         for name in names:
-            if not name.startswith(_HIDDEN) and _is_meant(Path(parent, name)):
+            if not name.startswith(HIDDEN) and _is_meant(Path(parent, name)):
                 yield Path(parent, name)
-
-
-def _is_hidden(match: Path, pattern: Path) -> bool:
-    """Tell whether a match has a hidden part that the pattern did not ask for by its own `.` or `_`."""
-    asked = [part for part in pattern.parts if part.startswith(_HIDDEN)]
-    hidden = (part for part in match.parts if part.startswith(_HIDDEN))
-    return not all(any(fnmatch(part, like) for like in asked) for part in hidden)
 
 
 def _is_meant(file: Path) -> bool:
     """Tell whether a name fits; a link that leads nowhere stays in, to be told instead of passed over."""
-    return file.name.endswith(SUFFIXES) and (file.is_file() or file.is_symlink())
+    return is_meant(file.name) and (file.is_file() or file.is_symlink())
 
 
 def _event_file(file: Path) -> EventFile:

@@ -24,6 +24,7 @@ from serverload.contracts.errors import InputError, StoreError
 from serverload.contracts.instants import hour_number, hour_start
 from serverload.contracts.lines import MEASURES
 from serverload.contracts.tables import LOAD_WINDOW_SUMS, TABLES
+from serverload.store.storage_options import delta_options
 
 LONGEST_HORIZON = timedelta(hours=168)
 """No forecast is issued further ahead (settings check it), so older days cannot hold the newest issued hour."""
@@ -38,7 +39,7 @@ def open_table(home: str, name: str) -> pads.Dataset | None:
     """The table's newest version as an Arrow dataset; None where it is not made yet. Raises StoreError."""
     address = f"{home}/tables/{name}"
     try:
-        return DeltaTable(address).to_pyarrow_dataset()
+        return DeltaTable(address, storage_options=delta_options(home)).to_pyarrow_dataset()
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:

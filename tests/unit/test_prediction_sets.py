@@ -71,6 +71,7 @@ def test_each_group_is_covered_and_others_have_the_thresholds_of_all():
     assert thresholds_by_group(easy, 0.9) == all_alike
     assert thresholds_by_group([*easy, *hard], 0.9) == {**all_alike, "2": (0.3, 0.3, 0.3)}
     assert thresholds_by_group([*easy, *hard[:2], ("2", 2, 300, 199)], 0.9) == all_alike  # 999 hours
+    assert thresholds_by_group([("1", 0, 800, 999)], 0.9) == {"": (0.8, 0.8, 0.8)}
 
 
 def test_a_class_is_covered_over_all_groups_together():

@@ -1,12 +1,15 @@
 """Settings: base, profile, environment, flags, in this order; what is wrong is told with its place."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from serverload.contracts.errors import SettingsError
+from serverload.contracts.setting_types import SECRET_NAMES
 from serverload.contracts.settings import Settings, is_local, leaves, load_settings, profile_names
+from serverload.store.storage_options import delta_options, hadoop_options, use_storage
 
 
 def test_every_shipped_profile_can_be_loaded():
@@ -85,3 +88,46 @@ def test_every_setting_is_listed_once():
     names = [name for name, _value in leaves(load_settings())]
     assert {"home", "ingest.max_ahead_minutes", "stream.topic", "model.trees"} <= set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("home", "storage", "line"),
+    [
+        ("s3a://b/home", {}, "[storage] s3_commits: S3 lets one job's commit replace another's; set it to one-writer"),
+        ("s3://b/home", {"s3_commits": "one-writer"}, "home: tables cannot be kept at s3://; use s3a://, hdfs:// or"),
+        ("abfs://c@a/home", {}, "home: tables cannot be kept at abfs://; use abfss://"),
+        ("wasbs://c@a.blob.core.windows.net/home", {}, "home: wasbs is retired by Azure; use abfss://CONTAINER@"),
+        (
+            "home",
+            {"s3_access_key": "id"},
+            "[storage] s3_secret_key: is needed beside the other; set SERVERLOAD_",
+        ),
+        ("home", {"s3_endpoint": "minio:9000"}, "[storage] s3_endpoint: expected http://HOST:PORT or https://HOST"),
+    ],
+)
+def test_storage_that_would_lose_data_or_not_be_found_is_refused(home: str, storage: dict[str, str], line: str):
+    with pytest.raises(SettingsError) as refused:
+        load_settings(flags={"home": home, "storage": storage})
+    assert str(refused.value).startswith(f"conf/local.toml {line}")
+
+
+def test_settings_of_storage_become_those_of_spark_and_deltalake_only_for_a_home_in_a_store():
+    keys = {"s3_access_key": "id", "s3_secret_key": "hidden", "s3_endpoint": "http://127.0.0.1:9000"}
+    storage = load_settings(flags={"storage": {**keys, "s3_commits": "dynamodb", "azure_account_key": "a="}}).storage
+    spark = hadoop_options(storage, "s3a://bucket/home")
+    assert spark["spark.hadoop.fs.s3a.secret.key"] == "hidden"
+    assert spark["spark.hadoop.fs.s3a.path.style.access"] == "true"
+    assert spark["spark.delta.logStore.s3a.impl"] == "io.delta.storage.S3DynamoDBLogStore"
+    assert hadoop_options(storage, "abfss://c@fleet.dfs.core.windows.net/home") == {
+        "spark.hadoop.fs.azure.account.key.fleet.dfs.core.windows.net": "a="
+    }
+    assert hadoop_options(storage, "/home") == hadoop_options(storage, "hdfs:///home") == {}
+    assert all(re.search(SECRET_NAMES, name) for name, entry in spark.items() if entry in ("id", "hidden"))
+    use_storage(storage)
+    assert delta_options("s3a://bucket/home") == {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "hidden",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    assert delta_options("/home") == {}
