@@ -16,12 +16,21 @@ class ChampionFollower:
     """Takes up a new champion between micro-batches; one that cannot be used leaves the model before at work."""
 
     def __init__(
-        self, spark: SparkSession, registry: ModelRegistry, issued_by: Callable[[], str | None], told: Told
+        self,
+        spark: SparkSession,
+        registry: ModelRegistry,
+        issued_by: Callable[[], str | None],
+        told: Told,
+        *,
+        away: bool = False,
     ) -> None:
-        """`issued_by` gives the version that issued last: after a restart, the last good one."""
+        """`issued_by` gives the version that issued last: after a restart, the last good one.
+
+        `away`: whether the registry was told to be away by a stream that ended since.
+        """
         self._spark, self._registry, self._issued_by, self._told = spark, registry, issued_by, told
         self._good: RegisteredModel | None = None
-        self._refused, self._away = "", False
+        self._refused, self._away = "", away
 
     @property
     def at_work(self) -> str | None:

@@ -30,6 +30,7 @@ from streaming.metrics_feed import metrics_told
 from streaming.queries import started_query
 from streaming.sources import kafka_messages, kafka_options
 from streaming.topic import Topic
+from streaming.troubles import standing_troubles
 from streaming.watch import ChampionWatch
 
 _STOP_SECONDS = 120.0
@@ -56,13 +57,14 @@ class Stream:
     def __init__(self, tables: DeltaTables, settings: Settings, registry: ModelRegistry, progress: Progress) -> None:
         self._tables, self._settings, self._registry, self._progress = tables, settings, registry, progress
         self._advance = Advance(tables, settings)
-        self._champion = ChampionFollower(tables.spark, registry, self._issued_by, self._tell)
+        troubles = standing_troubles(tables)
+        self._broker_away, registry_away = ("broker_away" in troubles), ("registry_away" in troubles)
+        self._champion = ChampionFollower(tables.spark, registry, self._issued_by, self._tell, away=registry_away)
         self._watch = ChampionWatch(tables, settings, registry, self._tell)
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
         self._metrics = StreamMetrics()
         self._batches, self._counts, self._lost = 0, LineCounts(), 0
         self._issued: list[int] = []
-        self._broker_away = False
         self._failure: ServerloadError | None = None
 
     def run(self, bootstrap: str, *, available_now: bool, stop: threading.Event) -> StreamResult:
@@ -77,6 +79,7 @@ class Stream:
         told = metrics_told(self._metrics, self._settings.metrics, self._tables.spark, self._tables.home)
         with held_for_home(self._tables.home, "stream", wait_seconds=1.0), told:
             self._checkpoint.claim(topic.id())
+            self._tell_broker_back()
             self._advanced()
             failures = 0
             while True:
@@ -116,13 +119,16 @@ class Stream:
         self._counts += counts
         self._lost += offsets.lost
         self._metrics.batch(counts, offsets.lost)
-        if self._broker_away:
-            self._broker_away = False
-            self._tell("broker_back", None, "the broker answers again")
+        self._tell_broker_back()
         if offsets.lost:
             places = ", ".join(f"{place} from {first}" for place, first in offsets.first.items())
             what = f"{offsets.lost:,} messages were deleted by the topic's retention before they were read ({places})"
             self._tell("offsets_lost", None, f"batch {batch.batch_id}: {what}")
+
+    def _tell_broker_back(self) -> None:
+        if self._broker_away:
+            self._broker_away = False
+            self._tell("broker_back", None, "the broker answers again")
 
     def _keep_failure(self, error: ServerloadError) -> None:
         """Hold on to our own error: through Spark it comes back as a stack trace."""

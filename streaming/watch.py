@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
 
 from serverload.advance.forecasts import IssueRules
 from serverload.advance.shadows import first_issued_hour, issue_shadows, paired_cells
@@ -18,6 +17,7 @@ from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry, RegisteredModel
 from serverload.store.registered_models import CHALLENGER, PREVIOUS, ROLLED_BACK
 from streaming.champion import Told, checked
+from streaming.troubles import standing_troubles
 
 _DAY = 24
 _GAP_HOURS = 168
@@ -175,7 +175,5 @@ class ChampionWatch:
     def _troubles(self) -> set[str]:
         """The troubles that stand, those told by a stream before this one among them."""
         if self._standing is None:
-            kind = F.split_part("event", F.lit("_"), F.lit(1))
-            newest = self._tables.read("stream_log").groupBy(kind).agg(F.max_by("event", "event_at"))
-            self._standing = {event for _kind, event in newest.collect()} & set(_ENDS)
+            self._standing = standing_troubles(self._tables) & set(_ENDS)
         return self._standing

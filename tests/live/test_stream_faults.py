@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pyspark.sql import SparkSession
 from serverload.contracts.errors import StoreError
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
+from serverload.contracts.tables import TABLES
 from serverload.store import delta_tables
 from serverload.store.broker import EmbeddedBroker
 from serverload.store.checkpoints import Checkpoint
@@ -99,6 +101,8 @@ def test_when_all_messages_of_a_batch_were_deleted_that_is_recorded_too(
     settings = settings_for(tmp_path, topic)
     send(kafka.bootstrap, topic, line(1))
     drained(spark, settings, kafka)
+    assert events(settings) == []
+    told_by_a_killed_stream(spark, settings, "broker_away", "registry_away")
     send(kafka.bootstrap, topic, line(2), line(3))
     delete_before(kafka.bootstrap, topic, 3)
 
@@ -106,6 +110,7 @@ def test_when_all_messages_of_a_batch_were_deleted_that_is_recorded_too(
 
     assert (done.lost_offsets, done.counts.read) == (2, 0)
     assert asked(settings, "select sum(sessions)::int from load_windows") == [(1,)]
+    assert events(settings)[2:] == ["broker_back", "registry_back", "offsets_lost"]
 
 
 class CutTables(DeltaTables):
@@ -229,6 +234,11 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(
         StoreError, match=r"written by another version of serverload \(format 0, not 1\); see .*runbook"
     ):
         drained(spark, settings, kafka)
+
+
+def told_by_a_killed_stream(spark: SparkSession, settings: Settings, *events: str) -> None:
+    rows = [(datetime(2016, 6, 10, tzinfo=UTC), None, event, None, "does not answer") for event in events]
+    DeltaTables(spark, settings.home).append("stream_log", spark.createDataFrame(rows, TABLES["stream_log"].ddl))
 
 
 def test_large_messages_of_many_lines_tombstones_and_empty_values(
