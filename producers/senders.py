@@ -92,8 +92,8 @@ class KafkaSender:
         self._travelling: list[tuple[int, Any]] = []
         with broker_errors(bootstrap, topic):
             options = {**_KAFKA_PYTHON, "compression_type": compression, **self._client}
-            times = _kafka_python_times(delivery_seconds)
-            self._producer = KafkaProducer(bootstrap_servers=bootstrap, **{**options, **times})
+            options |= _kafka_python_times(delivery_seconds)
+            self._producer = KafkaProducer(bootstrap_servers=bootstrap, **options)
 
     @property
     def destination(self) -> Destination:

@@ -15,57 +15,20 @@ import ssl
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, quote
 
+from amqp_hub import KEY_ANNOTATION, Event, Hub, facts_of_hub, facts_of_partition, messages, outgoing
 from amqp_relay import relay_to
-from proton import Condition, Data, Delivery, Described, Endpoint, Message, symbol, timestamp
+from proton import Condition, Delivery, Endpoint, Message, symbol
 from proton import Handler as ProtonHandler
 from proton.reactor import ApplicationEvent, Container, EventInjector
 
 KEY_NAME, KEY = "sender", "c2hhcmVkIGtleSBvZiB0aGUgdGVzdHM=+/"
 _CBS, _MANAGEMENT = "$cbs", "$management"
-_DATA_SECTION = 0x75
 _FROM = re.compile(r"amqp\.annotation\.x-opt-sequence-number (>=?) '(-?\d+)'")
-_KEY_ANNOTATION = symbol("x-opt-partition-key")
-
-
-class Event(NamedTuple):
-    """A message as the hub keeps it."""
-
-    sequence: int
-    key: str | None
-    body: bytes
-    properties: Mapping[str, Any]
-
-
-@dataclass
-class Hub:
-    """One event hub: its partitions, each a list of events, the first of which has the number `begins`."""
-
-    name: str
-    partitions: list[list[Event]]
-    begins: list[int]
-    longest_message: int = 1 << 20
-    created_ms: int = field(default_factory=lambda: int(time.time() * 1000))
-
-    @classmethod
-    def of(cls, name: str, partitions: int, longest_message: int = 1 << 20) -> Hub:
-        return cls(name, [[] for _ in range(partitions)], [0] * partitions, longest_message)
-
-    def end(self, partition: int) -> int:
-        return self.begins[partition] + len(self.partitions[partition])
-
-    def forget_before(self, partition: int, sequence: int) -> None:
-        """Do as retention does."""
-        del self.partitions[partition][: sequence - self.begins[partition]]
-        self.begins[partition] = sequence
-
-    def events(self) -> list[Event]:
-        return [event for partition in self.partitions for event in partition]
 
 
 class AmqpPeer:
@@ -201,8 +164,8 @@ class _Handler(ProtonHandler):
         outcome = self._peer.on_batch(self._peer.batches)
         if outcome in ("take", "lose"):
             hub = self._peer.hub
-            for message in _messages(raw):
-                key = (message.annotations or {}).get(_KEY_ANNOTATION)
+            for message in messages(raw):
+                key = (message.annotations or {}).get(KEY_ANNOTATION)
                 event = Event(hub.end(partition), key, bytes(message.body), dict(message.properties or {}))
                 hub.partitions[partition].append(event)
             self._pump()
@@ -222,7 +185,7 @@ class _Handler(ProtonHandler):
             hub = self._peer.hub
             while link.credit > 0 and link.state & Endpoint.LOCAL_ACTIVE and self._next[link.name] < hub.end(partition):
                 event = hub.partitions[partition][max(0, self._next[link.name] - hub.begins[partition])]
-                _outgoing(event).send(link)
+                outgoing(event).send(link)
                 self._next[link.name] = event.sequence + 1
 
     def _put_token(self, connection: str, request: Message) -> tuple[int, str, Any]:
@@ -246,62 +209,12 @@ class _Handler(ProtonHandler):
         if asked["name"] != hub.name:
             return 404, f"The messaging entity '{asked['name']}' could not be found.", None
         if asked["type"] == "com.microsoft:eventhub":
-            return 200, "OK", _facts_of_hub(hub)
-        return 200, "OK", _facts_of_partition(hub, int(asked["partition"]))
+            return 200, "OK", facts_of_hub(hub)
+        return 200, "OK", facts_of_partition(hub, int(asked["partition"]))
 
     def _answer(self, connection: str, node: str, request: Message, status: int, told: str, body: Any) -> None:
         properties = {"status-code": status, "status-description": told}
         Message(correlation_id=request.id, properties=properties, body=body).send(self._answers[connection, node])
-
-
-def _facts_of_hub(hub: Hub) -> dict[str, Any]:
-    numbers = [str(number) for number in range(len(hub.partitions))]
-    return {
-        "name": hub.name,
-        "type": "com.microsoft:eventhub",
-        "created_at": timestamp(hub.created_ms),
-        "partition_count": len(numbers),
-        "partition_ids": numbers,
-    }
-
-
-def _facts_of_partition(hub: Hub, partition: int) -> dict[str, Any]:
-    last = hub.end(partition) - 1
-    return {
-        "name": hub.name,
-        "type": "com.microsoft:partition",
-        "partition": str(partition),
-        "begin_sequence_number": hub.begins[partition],
-        "last_enqueued_sequence_number": last,
-        "last_enqueued_offset": str(last * 100),
-        "last_enqueued_time_utc": timestamp(int(time.time() * 1000)),
-        "is_partition_empty": not hub.partitions[partition],
-    }
-
-
-def _messages(raw: bytes) -> Iterator[Message]:
-    """The messages of a batch: each data section of its body holds one."""
-    while raw:
-        section = Data()
-        raw = raw[section.decode(raw) :]
-        section.rewind()
-        section.next()
-        found = section.get_object()
-        if isinstance(found, Described) and found.descriptor == _DATA_SECTION:
-            message = Message()
-            message.decode(bytes(found.value))
-            yield message
-
-
-def _outgoing(event: Event) -> Message:
-    annotations = {
-        symbol("x-opt-sequence-number"): event.sequence,
-        symbol("x-opt-offset"): str(event.sequence * 100),
-        symbol("x-opt-enqueued-time"): timestamp(int(time.time() * 1000)),
-    }
-    if event.key is not None:
-        annotations[_KEY_ANNOTATION] = event.key
-    return Message(body=event.body, inferred=True, annotations=annotations, properties=dict(event.properties))
 
 
 def _filters(link: Any) -> Iterator[str]:

@@ -15,7 +15,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from amqp_peer import KEY, AmqpPeer, Hub
+from amqp_hub import Hub
+from amqp_peer import KEY, AmqpPeer
 from azure.core.credentials import AccessToken
 from azure.eventhub import TransportType
 from secured_broker import make_authority
