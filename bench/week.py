@@ -5,9 +5,7 @@ server, with 5 % late; `compact` after each day. All are commands in processes o
 """
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,46 +13,19 @@ from datetime import date
 from pathlib import Path
 
 from bench.backlog import java_memory
+from bench.home import Home
 from bench.memory import worker_peaks
 from producers.synthetic import generate_history
-from serverload.store.table_reader import run_sql
 
 HISTORY_DAYS, LIVE_DAYS, START = 28, 7, date(2016, 2, 1)
 SESSIONS_PER_HOUR = 12.0
 SETTLE_SECONDS = 30
-
-
-class Home:
-    """A home, and the commands on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._environment = {
-            **os.environ, "SERVERLOAD_HOME": str(folder), "SERVERLOAD_MODEL__MAX_TRAINING_ROWS": "200000",
-            "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "5",
-            # while `compact` takes the processors for half a minute, more hours pass here than in a night of operation
-            "SERVERLOAD_FORECAST__CATCH_UP_HOURS": "24",
-        }  # fmt: skip
-
-    def run(self, *arguments: str) -> None:
-        subprocess.run(self._command(arguments), env=self._environment, check=True, stdout=subprocess.DEVNULL)
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{arguments[0]}.out").open("ab") as log:
-            return subprocess.Popen(self._command(arguments), env=self._environment, stdout=log, stderr=log)
-
-    def asked(self, query: str) -> dict[str, object]:
-        """The one row that a query gives."""
-        return dict(run_sql(str(self.folder), query).to_pylist()[0])
-
-    def files(self) -> tuple[int, int]:
-        """Data files and bytes of the tables on disk, older versions and logs included."""
-        found = [file for file in (self.folder / "tables").rglob("*") if file.is_file()]
-        return sum(file.suffix == ".parquet" for file in found), sum(file.stat().st_size for file in found)
-
-    @staticmethod
-    def _command(arguments: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "serverload", *arguments]
+SETTINGS = {
+    "SERVERLOAD_MODEL__MAX_TRAINING_ROWS": "200000",
+    "SERVERLOAD_STREAM__FORECAST_INTERVAL_SECONDS": "5",
+    # while `compact` takes the processors for half a minute, more hours pass here than in a night of operation
+    "SERVERLOAD_FORECAST__CATCH_UP_HOURS": "24",
+}
 
 
 def live_week(home: Home, live: Path, speed: float) -> list[dict[str, object]]:
@@ -97,8 +68,7 @@ def main() -> None:
         live.mkdir()
         for file in list(made.files)[-LIVE_DAYS:]:
             file.rename(live / file.name)
-        home = Home(Path(scratch, "home"))
-        home.folder.mkdir()
+        home = Home(Path(scratch, "home"), SETTINGS)
         home.run("backfill", str(Path(scratch, "sessions")))
         home.run("train")
         home.run("broker", "start", "--port", "0")
