@@ -71,6 +71,7 @@ def main() -> None:
         home = Home(Path(scratch, "home"), SETTINGS)
         home.run("backfill", str(Path(scratch, "sessions")))
         home.run("train")
+        home.run("compact")  # of the history; beside the stream only what a day brings is to be put in order
         home.run("broker", "start", "--port", "0")
         try:
             days = live_week(home, live, speed)
