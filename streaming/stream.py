@@ -35,6 +35,8 @@ from streaming.watch import ChampionWatch
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
+_REST = 2.0
+"""After an advance, so many times as long as it took, ingest is alone."""
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
 _KAFKA_ERRORS = "org.apache.kafka.common.errors."
 _TRANSIENT = f"{_KAFKA_ERRORS}RetriableException"
@@ -138,17 +140,19 @@ class Stream:
         """Advance from time to time, with or without new batches: a first champion is work too.
 
         A registry that does not answer, or a home that another job works on, is told and tried again: ingest goes on.
+        Behind a backlog, where each advance has many hours to do, ingest has most of the time to itself.
         """
         interval = self._settings.stream.forecast_interval_seconds
-        last = time.monotonic()
+        due = time.monotonic() + interval
         while query.isActive and not stop.wait(_POLL_SECONDS):
-            if time.monotonic() - last < interval:
+            if (begun := time.monotonic()) < due:
                 continue
             try:
                 self._advanced()
             except (StoreError, ModelError) as error:
                 self._progress.say(f"forecasts wait: {error}")
-            last = time.monotonic()
+            ended = time.monotonic()
+            due = ended + max(interval, _REST * (ended - begun))
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
