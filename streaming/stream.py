@@ -15,7 +15,6 @@ from serverload.contracts.errors import BrokerError, ModelError, ServerloadError
 from serverload.contracts.instants import hour_start
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
-from serverload.contracts.tables import TABLES
 from serverload.ingest import IngestBatch, ReadOffsets
 from serverload.steps.event_kernel import LineCounts
 from serverload.store.broker_setup import telling_line
@@ -193,8 +192,9 @@ class Stream:
         """Say what happened, and keep it in `stream_log`."""
         self._progress.say(detail)
         self._metrics.told(event)
-        row = (datetime.now(UTC), self._checkpoint.id if self._checkpoint.begun else None, event, model_version, detail)
-        self._tables.append("stream_log", self._tables.spark.createDataFrame([row], TABLES["stream_log"].ddl))
+        checkpoint = self._checkpoint.id if self._checkpoint.begun else None
+        row = {"event_at": datetime.now(UTC), "checkpoint_id": checkpoint, "event": event}
+        self._tables.append_rows("stream_log", [row | {"model_version": model_version, "detail": detail}])
 
     def _waited(self, failure: ServerloadError, failures: int, stop: threading.Event) -> bool:
         """Wait before the query is started again, longer each time; False when asked to stop meanwhile."""
