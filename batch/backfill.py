@@ -1,7 +1,7 @@
 """Backfill: the history's new files, batch by batch, into the tables; a bounded run of the one ingest."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from pyspark.sql import functions as F
@@ -14,7 +14,7 @@ from serverload.contracts.errors import InputError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
-from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, line_rules
+from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, counted, line_rules
 from serverload.steps.event_kernel import LineCounts
 from serverload.store.byte_ranges import grouped, text_size
 from serverload.store.delta_tables import DeltaTables
@@ -84,15 +84,16 @@ def _run(
     sizes = {file.uri: file.size for file in files}
     task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
     with tasks_told(tables.spark, task_sizes, progress), computed_once(rows) as once:
-        return commit_batch(tables, once, batch, before_log=lambda: _record_done(tables, batch, files, opener))
+        counts, _messages = counted(once)
+        commit_batch(tables, once, counts, batch, before_log=lambda: _record_done(tables, batch, files, opener))
+        return counts
 
 
 def _record_done(tables: DeltaTables, batch: IngestBatch, files: Sequence[HistoryFile], opener: FileOpener) -> None:
     """Enter the files into the ledger; InputError if one is not what was planned: it was read while it changed."""
     check_unchanged(files, opener, tables.spark)
-    rows = [(file.uri, file.size, file.etag, batch.checkpoint_id, batch.batch_id) for file in files]
-    schema = "uri STRING, size BIGINT, etag STRING, checkpoint_id STRING, batch_id BIGINT"
-    tables.append("ingested_files", tables.spark.createDataFrame(rows, schema), batch.transaction("ingested_files"))
+    named = {"checkpoint_id": batch.checkpoint_id, "batch_id": batch.batch_id}
+    tables.append_rows("ingested_files", [asdict(file) | named for file in files], batch.transaction("ingested_files"))
 
 
 def _now() -> datetime:
@@ -145,11 +146,7 @@ class _Ledger:
         """Record the next batch before it runs."""
         self._newest_planned += 1
         batch = IngestBatch(HISTORY, self._id, self._newest_planned, _now())
-        rows = [
-            (batch.checkpoint_id, batch.batch_id, batch.batch_time, file.uri, file.size, file.etag) for file in files
-        ]
-        frame = self._tables.spark.createDataFrame(
-            rows, "checkpoint_id STRING, batch_id BIGINT, batch_time TIMESTAMP, uri STRING, size BIGINT, etag STRING"
-        )
-        self._tables.append("backfill_plans", frame, batch.transaction("backfill_plans"))
+        named = {"checkpoint_id": batch.checkpoint_id, "batch_id": batch.batch_id, "batch_time": batch.batch_time}
+        rows = [asdict(file) | named for file in files]
+        self._tables.append_rows("backfill_plans", rows, batch.transaction("backfill_plans"))
         return batch

@@ -41,7 +41,7 @@ def reported(folder: Path, noise: str, seed: int) -> Row:
 
 
 def figures(report: Row) -> list[float]:
-    """The numbers of COLUMNS after noise and seed; a gain is the least lower end of its intervals over the baselines."""
+    """The numbers of COLUMNS after noise and seed; a gain is the lowest end of its intervals over baselines."""
     at = {row["model"]: row for row in report["horizons"] if row["horizon_hours"] == HORIZON}
     whole = next(row for row in report["horizons"] if (row["horizon_hours"], row["model"]) == (ALL, FOREST))
     by_class = [

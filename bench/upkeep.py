@@ -22,7 +22,7 @@ from serverload.contracts.lines import MEASURES
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.store.data_files import write_files
-from serverload.store.delta_kernel import commit_files
+from serverload.store.delta_kernel import Transaction, commit_files
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
@@ -81,7 +81,7 @@ def month(
     for day in range(1, 31):
         for _ in range(fleet.batches_a_day):
             written = write_files(path, "month", ("window_start", "batch_id"), [fleet.batch(batch_id, draw)])
-            commit_files(tables.spark, path, pa.Table.from_batches(written).to_pylist(), "bench", batch_id)
+            commit_files(tables.spark, path, pa.Table.from_batches(written).to_pylist(), Transaction("bench", batch_id))
             batch_id += 1
         if advance:
             Advance(tables, load_settings()).run()

@@ -1,10 +1,12 @@
 """One ingest batch, from packed rows to its tables: what history and live share."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +15,20 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from serverload.contracts.settings import IngestSettings
-from serverload.contracts.tables import TABLES
 from serverload.steps.event_kernel import LineCounts, LineRules
 from serverload.steps.ingest_rows import (
     COUNT,
+    MESSAGE,
     REJECT,
-    REJECTS_DDL,
     WINDOW,
     added_parts,
     unpacked_counts,
+    unpacked_messages,
     unpacked_rejects,
 )
 from serverload.steps.windows import stored_windows
-from serverload.store.delta_tables import DeltaTables, Transaction
+from serverload.store.delta_kernel import Transaction
+from serverload.store.delta_tables import DeltaTables
 
 HISTORY, LIVE = "history", "live"
 LEAST_PARTS = 32
@@ -83,31 +86,36 @@ def computed_once(rows: DataFrame) -> Iterator[DataFrame]:
         rows.unpersist()
 
 
+def counted(rows: DataFrame) -> tuple[LineCounts, Counter[str]]:
+    """What packed rows tell of themselves: their lines, and the messages of each `topic/partition`."""
+    told = rows.where(F.col("kind").isin(COUNT, MESSAGE)).select("kind", "packed").collect()
+    of_kind = {kind: [pa.py_buffer(row["packed"]) for row in told if row["kind"] == kind] for kind in (COUNT, MESSAGE)}
+    return unpacked_counts(of_kind[COUNT]), unpacked_messages(of_kind[MESSAGE])
+
+
 def commit_batch(
     tables: DeltaTables,
     rows: DataFrame,
+    counts: LineCounts,
     batch: IngestBatch,
     before_log: Callable[[], None] = lambda: None,
     offsets: ReadOffsets | None = None,
-) -> LineCounts:
+) -> None:
     """Write a batch's window sums, rejects and, last, its row of `ingest_log`; a repeat adds nothing.
 
-    `rows` are packed rows and are read three times: give them `computed_once`. `before_log` runs between the data
-    and the log row (the ledger of files).
+    `rows` are packed rows, `counts` what they tell; they are read three times in all: give them `computed_once`.
+    `before_log` runs between the data and the log row (the ledger of files).
     """
-    of_kind = {kind: rows.where(F.col("kind") == kind) for kind in (WINDOW, REJECT, COUNT)}
-    counts = unpacked_counts(pa.py_buffer(row["packed"]) for row in of_kind[COUNT].collect())
+    of_kind = {kind: rows.where(F.col("kind") == kind).select("part", "packed") for kind in (WINDOW, REJECT)}
     if counts.accepted:
-        parts = of_kind[WINDOW].select("part", "packed").repartition("part").sortWithinPartitions("part")
+        parts = of_kind[WINDOW].repartition("part").sortWithinPartitions("part")
         windows = partial(_load_windows, batch.source, batch.batch_id)
         tables.append_arrow("load_windows", parts, windows, batch.transaction("load_windows"))
     if counts.rejected:
-        files = 1 + counts.rejected // _REJECTS_A_FILE
-        tables.append("rejects", _rejects(of_kind[REJECT].repartition(files), batch), batch.transaction("rejects"))
+        packed = of_kind[REJECT].repartition(1 + counts.rejected // _REJECTS_A_FILE)
+        tables.append_arrow("rejects", packed, partial(_rejects, batch), batch.transaction("rejects"))
     before_log()
-    log_row = _log_row(tables, batch, counts, offsets)
-    tables.append("ingest_log", log_row, batch.transaction("ingest_log"))
-    return counts
+    tables.append_rows("ingest_log", [_log_row(batch, counts, offsets)], batch.transaction("ingest_log"))
 
 
 def _load_windows(source: str, batch_id: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -123,17 +131,15 @@ def load_window_rows(sums: pa.Table, source: str, batch_id: int) -> pa.Table:
     return rows.append_column("month", pa.array(months.astype(str)).take(pa.array(month)))
 
 
-def _rejects(packed: DataFrame, batch: IngestBatch) -> DataFrame:
-    rejects = packed.select("packed").mapInArrow(unpacked_rejects, REJECTS_DDL)
-    return _of_batch(rejects, batch).withColumn("rejected_at", F.lit(batch.batch_time))
+def _rejects(batch: IngestBatch, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    for rejects in unpacked_rejects(batches):
+        told = {"source": batch.source, "batch_id": batch.batch_id, "rejected_at": batch.batch_time}
+        columns = {name: pa.repeat(pa.scalar(entry), rejects.num_rows) for name, entry in told.items()}
+        yield pa.table({**dict(zip(rejects.column_names, rejects.columns, strict=True)), **columns})
 
 
-def _of_batch(rows: DataFrame, batch: IngestBatch) -> DataFrame:
-    return rows.withColumns({"source": F.lit(batch.source), "batch_id": F.lit(batch.batch_id).cast("bigint")})
-
-
-def _log_row(tables: DeltaTables, batch: IngestBatch, counts: LineCounts, offsets: ReadOffsets | None) -> DataFrame:
-    row = {
+def _log_row(batch: IngestBatch, counts: LineCounts, offsets: ReadOffsets | None) -> dict[str, Any]:
+    return {
         "source": batch.source,
         "checkpoint_id": batch.checkpoint_id,
         "batch_id": batch.batch_id,
@@ -151,5 +157,3 @@ def _log_row(tables: DeltaTables, batch: IngestBatch, counts: LineCounts, offset
         "from_offsets": dict(offsets.first) if offsets else None,
         "until_offsets": dict(offsets.until) if offsets else None,
     }
-    table = TABLES["ingest_log"]
-    return tables.spark.createDataFrame([tuple(row[name] for name in table.column_names)], table.ddl)

@@ -13,15 +13,22 @@ from pyspark.sql.streaming.query import StreamingQuery
 from serverload.contracts.errors import ServerloadError, StoreError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import IngestSettings, StreamSettings
-from serverload.ingest import LEAST_PARTS, LIVE, IngestBatch, ReadOffsets, commit_batch, computed_once, line_rules
+from serverload.ingest import (
+    LEAST_PARTS,
+    LIVE,
+    IngestBatch,
+    ReadOffsets,
+    commit_batch,
+    computed_once,
+    counted,
+    line_rules,
+)
 from serverload.steps.event_kernel import LineCounts
 from serverload.steps.ingest_rows import (
-    MESSAGE,
     PACKED_DDL,
     message_lines,
     packed_messages,
     packed_rows,
-    unpacked_messages,
 )
 from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.store.checkpoints import Checkpoint
@@ -59,9 +66,11 @@ def started_query(
         try:
             batch = IngestBatch(LIVE, checkpoint.id, batch_id, checkpoint.batch_time(batch_id))
             with computed_once(rows) as once:
-                offsets = _read_offsets(once, checkpoint, batch_id, earliest)
+                counts, read = counted(once)
+                offsets = _read_offsets(read, checkpoint, batch_id, earliest)
                 same_topic()
-                committed(batch, commit_batch(tables, once, batch, offsets=offsets), offsets)
+                commit_batch(tables, once, counts, batch, offsets=offsets)
+                committed(batch, counts, offsets)
         except ServerloadError as error:
             failed(error)
             raise
@@ -74,14 +83,15 @@ def started_query(
 
 
 def _read_offsets(
-    rows: DataFrame, checkpoint: Checkpoint, batch_id: int, earliest: Callable[[], Mapping[str, int]]
+    read: Mapping[str, int], checkpoint: Checkpoint, batch_id: int, earliest: Callable[[], Mapping[str, int]]
 ) -> ReadOffsets:
-    """The offsets that a batch was to read, and how many of them retention had deleted."""
+    """The offsets that a batch was to read, and how many of them retention had deleted.
+
+    `read`: how many messages of each `topic/partition` came.
+    """
     until = checkpoint.until_offsets(batch_id)
     first = {place: checkpoint.first_offsets(batch_id).get(place, 0) for place in until}
-    values = rows.where(F.col("kind") == MESSAGE).select("packed").collect()
-    read = unpacked_messages(pa.py_buffer(row["packed"]) for row in values)
-    missed = {place: until[place] - first[place] - read[place] for place in until}
+    missed = {place: until[place] - first[place] - read.get(place, 0) for place in until}
     lost = 0
     if back := [place for place in until if until[place] < first[place]]:
         raise StoreError(

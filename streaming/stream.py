@@ -15,7 +15,6 @@ from serverload.contracts.errors import BrokerError, ModelError, ServerloadError
 from serverload.contracts.instants import hour_start
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
-from serverload.contracts.tables import TABLES
 from serverload.ingest import IngestBatch, ReadOffsets
 from serverload.steps.event_kernel import LineCounts
 from serverload.store.broker_setup import telling_line
@@ -35,6 +34,8 @@ from streaming.watch import ChampionWatch
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
+_REST = 2.0
+"""After an advance, so many times as long as it took, ingest is alone."""
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
 _KAFKA_ERRORS = "org.apache.kafka.common.errors."
 _TRANSIENT = f"{_KAFKA_ERRORS}RetriableException"
@@ -138,17 +139,19 @@ class Stream:
         """Advance from time to time, with or without new batches: a first champion is work too.
 
         A registry that does not answer, or a home that another job works on, is told and tried again: ingest goes on.
+        Behind a backlog, where each advance has many hours to do, ingest has most of the time to itself.
         """
         interval = self._settings.stream.forecast_interval_seconds
-        last = time.monotonic()
+        due = time.monotonic() + interval
         while query.isActive and not stop.wait(_POLL_SECONDS):
-            if time.monotonic() - last < interval:
+            if (begun := time.monotonic()) < due:
                 continue
             try:
                 self._advanced()
             except (StoreError, ModelError) as error:
                 self._progress.say(f"forecasts wait: {error}")
-            last = time.monotonic()
+            ended = time.monotonic()
+            due = ended + max(interval, _REST * (ended - begun))
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
@@ -189,8 +192,9 @@ class Stream:
         """Say what happened, and keep it in `stream_log`."""
         self._progress.say(detail)
         self._metrics.told(event)
-        row = (datetime.now(UTC), self._checkpoint.id if self._checkpoint.begun else None, event, model_version, detail)
-        self._tables.append("stream_log", self._tables.spark.createDataFrame([row], TABLES["stream_log"].ddl))
+        checkpoint = self._checkpoint.id if self._checkpoint.begun else None
+        row = {"event_at": datetime.now(UTC), "checkpoint_id": checkpoint, "event": event}
+        self._tables.append_rows("stream_log", [row | {"model_version": model_version, "detail": detail}])
 
     def _waited(self, failure: ServerloadError, failures: int, stop: threading.Event) -> bool:
         """Wait before the query is started again, longer each time; False when asked to stop meanwhile."""

@@ -12,9 +12,10 @@ import typer
 
 from serverload.cli.console import progress
 from serverload.cli.jobs import run_backfill, tell_backfill
-from serverload.cli.live import require_topic, stop_event
+from serverload.cli.live import stop_event
 from serverload.cli.options import CONFIG, Config, open_registry, open_tables, settings_of
 from serverload.cli.output import show
+from serverload.cli.topic import require_topic
 from serverload.cli.training import run_train, tell_train
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress

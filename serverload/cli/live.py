@@ -9,8 +9,9 @@ import typer
 
 from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Home, open_registry, open_tables, settings_of
-from serverload.contracts.errors import BrokerError, InputError
-from serverload.contracts.settings import Settings, is_local
+from serverload.cli.topic import bootstrap_of, require_topic
+from serverload.contracts.errors import InputError
+from serverload.contracts.settings import is_local
 
 broker_app = typer.Typer(help="The embedded Apache Kafka broker of a home.", no_args_is_help=True)
 
@@ -133,31 +134,6 @@ def stream(
         print(f"LOST: {done.lost_offsets:,} messages, deleted by the topic's retention before they were read")
     if done.advanced.waits_for_model:
         print("forecasts wait for a model: run `serverload train`")
-
-
-def bootstrap_of(settings: Settings) -> str:
-    """As `bootstrap_if_any`. Raises BrokerError where there is none."""
-    found = bootstrap_if_any(settings)
-    if not found:
-        raise BrokerError(
-            "no broker is running", where=settings.home, hint="run `serverload broker start` or set [stream] bootstrap"
-        )
-    return found
-
-
-def bootstrap_if_any(settings: Settings) -> str | None:
-    """The broker's address: the setting, else the embedded broker of the home; None without either."""
-    from serverload.store.broker import bootstrap_for
-
-    return settings.stream.bootstrap or bootstrap_for(settings.home)
-
-
-def require_topic(bootstrap: str, settings: Settings) -> None:
-    """Make the topic if it is not there: a stream may start before its producer."""
-    from producers.topics import ensure_topic
-    from serverload.store.kafka_login import client_options
-
-    ensure_topic(bootstrap, settings.stream.topic, 4, client=client_options(settings.kafka))
 
 
 def stop_event() -> threading.Event:

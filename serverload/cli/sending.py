@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from serverload.cli.live import bootstrap_of
+from serverload.cli.topic import bootstrap_of
 from serverload.contracts.errors import InputError, PlatformError, SettingsError
 from serverload.contracts.settings import Settings
 

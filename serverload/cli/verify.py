@@ -9,6 +9,7 @@ import typer
 from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, opener_of, settings_of
 from serverload.cli.output import checked_format, show_plain
+from serverload.cli.topic import bootstrap_if_any
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
@@ -61,7 +62,6 @@ def run_verify(
 ) -> Iterator["Check"]:
     """The checks of each part asked for, on the tables as they stand together now."""
     from batch.verify import features_check, history_checks
-    from serverload.cli.live import bootstrap_if_any
     from serverload.store.home_snapshot import HomeSnapshot
     from serverload.verify.accounting import accounting_checks
     from serverload.verify.forecasts import forecast_checks, outcome_checks

@@ -21,21 +21,23 @@ FILES_SCHEMA = pa.schema(
     [("path", pa.string()), ("partition", pa.string()), ("size", pa.int64()), ("stats", pa.string())]
 )
 FILES_DDL = "path STRING, partition STRING, size BIGINT, stats STRING"
-"""A data file: its path in the table, the value of the partition column, bytes, and Delta's statistics as JSON."""
+"""A data file: its path in the table, the value of the partition column (null without one), bytes, and Delta's
+statistics as JSON."""
 
 _WAITING_BYTES = 32 * 1024 * 1024
 """Rows wait for others of their partition until there is so much of all together."""
 
 
 def write_files(
-    folder: str, partition_by: str, bounded: Sequence[str], tables: Iterable[pa.Table]
+    folder: str, partition_by: str | None, bounded: Sequence[str], tables: Iterable[pa.Table]
 ) -> Iterator[pa.RecordBatch]:
     """Write tables into Parquet files, one a value of the partition column; yields a row of FILES_SCHEMA for each.
 
-    The files belong to the Delta table in `folder` once these rows are committed; if writing fails they are removed.
-    `bounded` names the columns whose bounds Delta is told. Memory: twice 32 MiB of rows, and one table.
+    Without a partition column it is one file. The files belong to the Delta table in `folder` once these rows are
+    committed; if writing fails they are removed. `bounded` names the columns whose bounds Delta is told. Memory: twice
+    32 MiB of rows, and one table.
     """
-    made: dict[str, _DataFile] = {}
+    made: dict[str | None, _DataFile] = {}
     waiting = list[pa.Table]()
     try:
         for rows in tables:
@@ -44,7 +46,7 @@ def write_files(
                 _write(folder, partition_by, bounded, made, waiting)
                 waiting.clear()
         _write(folder, partition_by, bounded, made, waiting)
-        files = [{"partition": name, **file.closed()} for name, file in made.items()]
+        files = [{"partition": name, **file.closed(Path(folder))} for name, file in made.items()]
     except BaseException:
         for file in made.values():
             file.path.unlink(missing_ok=True)
@@ -53,20 +55,34 @@ def write_files(
 
 
 def _write(
-    folder: str, partition_by: str, bounded: Sequence[str], made: dict[str, "_DataFile"], tables: Sequence[pa.Table]
+    folder: str,
+    partition_by: str | None,
+    bounded: Sequence[str],
+    made: dict[str | None, "_DataFile"],
+    tables: Sequence[pa.Table],
 ) -> None:
     if not tables:
         return
     rows = pa.concat_tables(tables)
+    for name, of_partition in _by_partition(rows, partition_by):
+        if name not in made:
+            place = Path(folder) if name is None else Path(folder, f"{partition_by}={name}")
+            made[name] = _DataFile(place, of_partition.schema, bounded)
+        made[name].write(of_partition)
+
+
+def _by_partition(rows: pa.Table, partition_by: str | None) -> Iterator[tuple[str | None, pa.Table]]:
+    """The rows of each value of the partition column, without it."""
+    if partition_by is None:
+        yield None, rows
+        return
     partition = rows[partition_by].combine_chunks().dictionary_encode()
     number = partition.indices.to_numpy()
     order = np.argsort(number, kind="stable")
     ordered = rows.drop_columns(partition_by).take(pa.array(order))
     bounds = np.searchsorted(number[order], np.arange(len(partition.dictionary) + 1)).tolist()
     for name, begin, end in zip(partition.dictionary.to_pylist(), bounds[:-1], bounds[1:], strict=True):
-        if name not in made:
-            made[name] = _DataFile(Path(folder, f"{partition_by}={name}"), ordered.schema, bounded)
-        made[name].write(ordered.slice(begin, end - begin))
+        yield name, ordered.slice(begin, end - begin)
 
 
 class _DataFile:
@@ -89,7 +105,7 @@ class _DataFile:
             seen.extend(bound for bound in pc.min_max(rows[name]).as_py().values() if bound is not None)
             self._nulls[name] += rows[name].null_count
 
-    def closed(self) -> dict[str, Any]:
+    def closed(self, table: Path) -> dict[str, Any]:
         self._parquet.close()
         known = {name: seen for name, seen in self._bounds.items() if seen}
         stats = {
@@ -98,7 +114,7 @@ class _DataFile:
             "maxValues": {name: _plain(max(seen), timedelta(microseconds=999)) for name, seen in known.items()},
             "nullCount": self._nulls,
         }
-        path = "/".join(self.path.parts[-2:])
+        path = str(self.path.relative_to(table))
         return {"path": path, "size": self.path.stat().st_size, "stats": json.dumps(stats)}
 
 

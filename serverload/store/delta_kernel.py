@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from py4j.protocol import Py4JJavaError
@@ -11,39 +12,52 @@ from pyspark.sql import Row, SparkSession
 _ENGINE_INFO = "serverload"
 
 
-def is_committed(spark: SparkSession, table_path: str, application_id: str, version: int) -> bool:
+@dataclass(frozen=True)
+class Transaction:
+    """Names one write for ever: a second write under the same id and a version not above it is skipped by Delta."""
+
+    application_id: str
+    version: int
+
+
+def is_committed(spark: SparkSession, table_path: str, transaction: Transaction) -> bool:
     """Tell whether the table has the transaction, or a later one of the same application, already."""
     kernel, engine = _kernel(spark)
     snapshot = kernel.Table.forPath(engine, table_path).getLatestSnapshot(engine)
-    seen = snapshot.getLatestTransactionVersion(engine, application_id)
-    return bool(seen.isPresent()) and seen.get() >= version
+    seen = snapshot.getLatestTransactionVersion(engine, transaction.application_id)
+    return bool(seen.isPresent()) and seen.get() >= transaction.version
 
 
-def commit_files(spark: SparkSession, table_path: str, files: Sequence[Row], application_id: str, version: int) -> None:
-    """Add data files (rows of FILES_SCHEMA) to a table with one partition column, under a Delta transaction id.
+def commit_files(
+    spark: SparkSession,
+    table_path: str,
+    files: Sequence[Row | Mapping[str, Any]],
+    transaction: Transaction | None,
+) -> None:
+    """Add data files (rows of FILES_SCHEMA) to a table with a partition column or none, in one commit.
 
     Raises py4j's Py4JJavaError (ConcurrentTransactionException) if another process commits the same transaction.
     """
     kernel, engine = _kernel(spark)
-    transaction = (
-        kernel.Table.forPath(engine, table_path)
-        .createTransactionBuilder(engine, _ENGINE_INFO, kernel.Operation.WRITE)
-        .withTransactionId(engine, application_id, version)
-        .build(engine)
+    builder = kernel.Table.forPath(engine, table_path).createTransactionBuilder(
+        engine, _ENGINE_INFO, kernel.Operation.WRITE
     )
-    (column,) = transaction.getPartitionColumns(engine)
-    schema, state = transaction.getSchema(engine), transaction.getTransactionState(engine)
+    if transaction:
+        builder = builder.withTransactionId(engine, transaction.application_id, transaction.version)
+    commit = builder.build(engine)
+    columns = list(commit.getPartitionColumns(engine))
+    schema, state = commit.getSchema(engine), commit.getTransactionState(engine)
     root, now = engine.getFileSystemClient().resolvePath(table_path), int(time.time() * 1000)
     utils, actions = kernel.internal.util.Utils, cast(Any, spark._jvm).java.util.ArrayList()
     for file in files:
         stats = kernel.statistics.DataFileStatistics.deserializeFromJson(file["stats"], schema)
         written = kernel.utils.DataFileStatus(f"{root}/{file['path']}", file["size"], now, stats)
-        place = {column: kernel.expressions.Literal.ofString(file["partition"])}
+        place = {column: kernel.expressions.Literal.ofString(file["partition"]) for column in columns}
         context = kernel.Transaction.getWriteContext(engine, state, place)
         one = utils.singletonCloseableIterator(written)
         actions.addAll(kernel.Transaction.generateAppendActions(engine, state, one, context).toInMemoryList())
     added = kernel.utils.CloseableIterable.inMemoryIterable(utils.toCloseableIterator(actions.iterator()))
-    for hook in transaction.commit(engine, added).getPostCommitHooks():
+    for hook in commit.commit(engine, added).getPostCommitHooks():
         try:
             hook.threadSafeInvoke(engine)
         except Py4JJavaError as error:  # checkpoints and checksums save later readers time, no more

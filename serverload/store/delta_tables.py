@@ -1,30 +1,30 @@
 """The Delta tables of a home: reading, and writing in ways that a retry cannot double."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
-import pyarrow as pa
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from serverload.contracts.errors import StoreError
 from serverload.contracts.settings import is_local
 from serverload.contracts.tables import TABLES, Table
-from serverload.steps.python_workers import spare_what_is_loaded
-from serverload.store.data_files import FILES_DDL, write_files
-from serverload.store.delta_kernel import commit_files, is_committed
+from serverload.store.arrow_files import (
+    ArrowTables,
+    arrow_rows,
+    batches_of_tasks,
+    files_of_rows,
+    files_of_tasks,
+    filtered_by,
+)
+from serverload.store.delta_kernel import Transaction, commit_files, is_committed
 from serverload.store.delta_log import DeltaLog
 from serverload.store.locks import held_for_home
 from serverload.store.pinned_table import CONFLICTS, PinnedTable
-
-ArrowTables = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]]
 
 _PROPERTIES = {
     "delta.enableDeletionVectors": "false",
@@ -41,14 +41,6 @@ _VACUUM = {
     "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",  # else the hours given mean nothing
     "spark.databricks.delta.vacuum.logging.enabled": "false",
 }
-
-
-@dataclass(frozen=True)
-class Transaction:
-    """Names one write for ever: a second write under the same id and a version not above it is skipped by Delta."""
-
-    application_id: str
-    version: int
 
 
 class DeltaTables:
@@ -113,7 +105,7 @@ class DeltaTables:
             builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name))
             for column in table.columns:
                 builder = builder.addColumn(column.name, column.type, comment=column.comment)
-            for key, entry in {**_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(_filtered_by(table))}.items():
+            for key, entry in {**_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(filtered_by(table))}.items():
                 builder = builder.property(key, entry)
             builder.partitionedBy(*table.partition_by).execute()
 
@@ -141,31 +133,42 @@ class DeltaTables:
         with held_for_home(self.home, f"table-{name}"):
             writer.save(self.path(name))
 
+    def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]], transaction: Transaction | None = None) -> None:
+        """Append a few rows, by column; under a transaction that has been committed before, do nothing.
+
+        In a local home without a Spark job, which would take longer than all the rest of it.
+        """
+        made = arrow_rows(TABLES[name], rows)
+        if is_local(self.home):
+            self._commit_files(name, lambda: files_of_rows(TABLES[name], self.path(name), made), transaction)
+        else:
+            self.append(name, self.spark.createDataFrame(made), transaction)
+
     def append_arrow(self, name: str, rows: DataFrame, made: ArrowTables, transaction: Transaction) -> None:
         """Append what `made` gives for the Arrow batches of rows, in each Spark task by itself.
 
         In a local home the tasks write the files themselves, which is many times faster than through Spark's rows.
         """
         table = TABLES[name]
-        fitting = partial(_fitting, made, to_arrow_schema(_schema(table), timezone="UTC"))
-        if not is_local(self.home):
-            self.append(name, rows.mapInArrow(partial(_as_batches, fitting), table.ddl), transaction)
-            return
+        if is_local(self.home):
+            self._commit_files(name, lambda: files_of_tasks(table, self.path(name), rows, made), transaction)
+        else:
+            self.append(name, batches_of_tasks(table, rows, made), transaction)
+
+    def _commit_files(
+        self, name: str, written: Callable[[], Sequence[Row | Mapping[str, Any]]], transaction: Transaction | None
+    ) -> None:
+        """Add the files that `written` makes, unless the transaction has been committed before."""
         self.create(name)
         with held_for_home(self.home, f"table-{name}"):
-            if self.is_committed(name, transaction):
-                return
-            (partition,) = table.partition_by
-            files = rows.mapInArrow(
-                partial(_as_files, fitting, self.path(name), partition, _filtered_by(table)), FILES_DDL
-            ).collect()
-            commit_files(self.spark, self.path(name), files, transaction.application_id, transaction.version)
+            if transaction is None or not self.is_committed(name, transaction):
+                commit_files(self.spark, self.path(name), written(), transaction)
 
     def is_committed(self, name: str, transaction: Transaction) -> bool:
         """Tell whether a table has a write, or a later one of the same application, already."""
         if self.version(name) < 0:
             return False
-        return is_committed(self.spark, self.path(name), transaction.application_id, transaction.version)
+        return is_committed(self.spark, self.path(name), transaction)
 
     def replace(self, name: str, rows: DataFrame, condition: str | None, note: Mapping[str, Any] | None = None) -> None:
         """Replace the rows that meet an SQL condition (None: all rows) in one commit."""
@@ -231,28 +234,6 @@ class DeltaTables:
         finally:
             for key in entries:
                 self.spark.conf.unset(key)
-
-
-def _filtered_by(table: Table) -> tuple[str, ...]:
-    """The columns that queries look for; the bounds of the others are not worth their time in each write."""
-    bounded = [column.name for column in table.columns if column.type in {"TIMESTAMP", "BIGINT"}]
-    return tuple(name for name in table.key if name in bounded and name not in table.partition_by)
-
-
-def _fitting(made: ArrowTables, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    return (rows.select(schema.names).cast(schema) for rows in made(batches))
-
-
-def _as_batches(made: ArrowTables, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for rows in made(batches):
-        yield from rows.to_batches()
-
-
-def _as_files(
-    made: ArrowTables, folder: str, partition: str, bounded: Sequence[str], batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    yield from write_files(folder, partition, bounded, made(batches))
-    spare_what_is_loaded("files")
 
 
 def _as_declared(name: str, rows: DataFrame) -> DataFrame:

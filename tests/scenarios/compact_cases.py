@@ -14,7 +14,8 @@ from batch.compact import TableUpkeep, compact
 from serverload.contracts.instants import HOUR
 from serverload.contracts.lines import MEASURES
 from serverload.contracts.progress import Silent
-from serverload.store.delta_tables import DeltaTables, Transaction
+from serverload.store.delta_kernel import Transaction
+from serverload.store.delta_tables import DeltaTables
 from serverload.store.pinned_table import AddedFile, PinnedTable
 from serverload.store.table_reader import run_sql
 

@@ -14,10 +14,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from serverload.contracts.lines import MEASURES
+from serverload.contracts.tables import TABLES
 from serverload.store import data_files
 from serverload.store.data_files import write_files
-from serverload.store.delta_kernel import commit_files
-from serverload.store.delta_tables import DeltaTables, Transaction
+from serverload.store.delta_kernel import Transaction, commit_files
+from serverload.store.delta_tables import DeltaTables
 
 START = datetime(2016, 2, 29, 23, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")
@@ -156,6 +157,29 @@ def test_a_largest_time_is_rounded_up_to_a_millisecond(tmp_path: Path) -> None:
     }
 
 
+def test_a_few_rows_are_what_spark_would_have_written(spark: SparkSession, tmp_path: Path) -> None:
+    tables = DeltaTables(spark, str(tmp_path))
+    row = dict.fromkeys(TABLES["ingest_log"].column_names)
+    row |= {"source": "live", "checkpoint_id": "c", "batch_time": START + timedelta(microseconds=7), "read": 2**40}
+    row |= {"rejected_by_reason": {"header": 1, "columns": 2}, "repaired_by_field": {}}
+    by_batch = [{**row, "batch_id": number} for number in range(3)]
+    tables.append_rows("ingest_log", by_batch[:2], Transaction("test", 0))
+    tables.append_rows("ingest_log", by_batch[:2], Transaction("test", 0))
+    tables.append_rows("ingest_log", by_batch[2:])
+
+    spark_made = DeltaTables(spark, str(tmp_path / "other"))
+    ordered = [tuple(row[name] for name in TABLES["ingest_log"].column_names) for row in by_batch]
+    spark_made.append("ingest_log", spark.createDataFrame(ordered, TABLES["ingest_log"].ddl))
+
+    assert tables.version("ingest_log") == 2
+    written, expected = (each.read("ingest_log").orderBy("batch_id") for each in (tables, spark_made))
+    assert written.schema == expected.schema
+    assert written.collect() == expected.collect()
+    without_spark = DeltaTable(tables.path("ingest_log")).to_pyarrow_table().sort_by("batch_id").to_pylist()
+    assert [row["batch_id"] for row in without_spark] == [0, 1, 2]
+    assert dict(without_spark[2]["rejected_by_reason"]) == {"header": 1, "columns": 2}
+
+
 def test_two_writers_at_once_both_land(spark: SparkSession, tmp_path: Path) -> None:
     tables = DeltaTables(spark, str(tmp_path))
     tables.create("load_windows")
@@ -164,7 +188,7 @@ def test_two_writers_at_once_both_land(spark: SparkSession, tmp_path: Path) -> N
 
     def commit(writer: int) -> None:
         for version, added in enumerate(files[writer]):
-            commit_files(spark, path, added, f"writer {writer}", version)
+            commit_files(spark, path, added, Transaction(f"writer {writer}", version))
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(commit, files))

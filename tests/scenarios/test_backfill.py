@@ -255,6 +255,10 @@ class CutTables(DeltaTables):
         super().append_arrow(name, *given)
         self._cut(name)
 
+    def append_rows(self, name, *given) -> None:  # type: ignore[no-untyped-def]
+        super().append_rows(name, *given)
+        self._cut(name)
+
     def _cut(self, name: str) -> None:
         if name == self._after:
             raise PowerCut(name)

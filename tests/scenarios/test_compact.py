@@ -34,7 +34,8 @@ from serverload.contracts.errors import InputError, StoreError
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.store import locks
-from serverload.store.delta_tables import DeltaTables, Transaction
+from serverload.store.delta_kernel import Transaction
+from serverload.store.delta_tables import DeltaTables
 from serverload.store.locks import held_for_home
 from serverload.store.table_reader import run_sql
 
