@@ -77,42 +77,6 @@ def run(arguments: Sequence[str], settings: dict[str, str]) -> str:
     return done.stdout
 
 
-class Cluster:
-    """A standalone Spark cluster on this machine: a master and two workers from the pyspark distribution."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        import pyspark
-
-        home = Path(pyspark.__file__).parent
-        self.master = f"spark://127.0.0.1:{port}"
-        self._running = list[subprocess.Popen[bytes]]()
-        environment = {**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
-        environment["SPARK_LOCAL_IP"] = "127.0.0.1"
-        host = ["--host", "127.0.0.1"]
-        worker = ["org.apache.spark.deploy.worker.Worker", *host, "--webui-port", "0", "--cores", "1"]
-        for number, arguments in enumerate((
-            ["org.apache.spark.deploy.master.Master", *host, "--port", str(port), "--webui-port", "0"],
-            *([*worker, "--memory", "1g", "--work-dir", str(folder / f"work{i}"), self.master] for i in range(2)),
-        )):  # fmt: skip
-            with (folder / f"cluster{number}.log").open("ab") as log:
-                self._running.append(
-                    subprocess.Popen(
-                        [str(home / "bin" / "spark-class"), *arguments],
-                        stdout=log,
-                        stderr=log,
-                        env=environment,
-                        start_new_session=True,
-                    )
-                )
-            time.sleep(3)
-
-    def stop(self) -> None:
-        for process in reversed(self._running):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 class System:
     """Broker, producer and stream on a home."""
 
