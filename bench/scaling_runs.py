@@ -62,16 +62,16 @@ def history_row(spark: SparkSession, scratch: Path, size: Size) -> History:
         "features": seconds(partial(update_features, tables, settings, Silent())),
     }
     shutil.rmtree(files)
-    sizes = {table: table_size(tables, table) for table in ("load_windows", "hourly_load", "features")}
+    windows, features = table_size(tables, "load_windows"), table_size(tables, "features")
     row = {
         **size._asdict(),
         "gigabytes": made.bytes / 1e9,
-        "lines": made.lines,
-        "window_rows": sizes["load_windows"].rows,
-        "hour_rows": sizes["hourly_load"].rows,
-        "feature_rows": sizes["features"].rows,
-        "files": sum(each.files for each in sizes.values()),
-        "table_megabytes": sum(each.bytes for each in sizes.values()) / 1e6,
+        "window_rows": windows.rows,
+        "window_files": windows.files,
+        "window_megabytes": windows.bytes / 1e6,
+        "feature_rows": features.rows,
+        "feature_files": features.files,
+        "feature_megabytes": features.bytes / 1e6,
         "shuffled_megabytes": (shuffled_bytes(scratch) - before) / 1e6,
     }
     return History(home, {**row, **taken})
@@ -133,6 +133,9 @@ def issue_rows(spark: SparkSession, homes: Sequence[Path], registry: ModelRegist
         tables = DeltaTables(spark, str(home))
         advance = Advance(tables, settings_for(home))
         took = seconds(partial(advance.run, lambda: champion, registry.version))
-        servers, issued = table_size(tables, "servers").rows, table_size(tables, "forecasts").rows
-        rows.append({"servers": servers, "forecasts": issued, "issue": took})
+        servers, issued = table_size(tables, "servers").rows, table_size(tables, "forecasts")
+        megabytes = issued.bytes / 1e6
+        rows.append(
+            {"servers": servers, "forecasts": issued.rows, "files": issued.files, "megabytes": megabytes, "issue": took}
+        )
     return rows

@@ -43,7 +43,6 @@ DEFAULTS = {
     "spark.sql.parquet.compression.codec": "gzip",
     "spark.sql.execution.arrow.maxBytesPerBatch": "4m",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "3",
-    "spark.redaction.regex": "(?i)secret|password|credential",
 }
 """The cluster's own spark-defaults."""
 
