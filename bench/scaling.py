@@ -12,11 +12,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from pyspark.sql import SparkSession
 
+from bench.scaling_beyond import ARTICLE_CORES, fleets, terabyte, terabyte_sizes
 from bench.scaling_live import stream_rows
-from bench.scaling_runs import History, Row, Size, fitted_rows, history_row, horizon_rows, issue_rows, learned
+from bench.scaling_runs import History, Size, fitted_rows, history_row, horizon_rows, issue_rows, learned
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
@@ -27,35 +27,6 @@ GROWING = {
     "hours": [BASE, BASE._replace(days=32), BASE._replace(days=64)],
 }
 SIZES = list(dict.fromkeys(size for sizes in GROWING.values() for size in sizes))
-TERABYTE_HOURS, TERABYTE_GIGABYTES, FITTED_ROWS, ARTICLE_CORES = 390 * 2738 * 24, 1000.0, 2_000_000, 40
-"""The article's history, 390 servers from 2009 to the middle of 2016; rows that a forest is fitted on at most."""
-
-
-def slopes(rows: Sequence[Row], units: Sequence[str], job: str) -> list[float]:
-    """Seconds of a job for one more of each unit: least squares through the measurements, beside a fixed part."""
-    sizes = np.array([[1.0, *(row[unit] for unit in units)] for row in rows])
-    found = np.linalg.lstsq(sizes, np.array([row[job] for row in rows]), rcond=None)[0]
-    return [float(slope) for slope in found[1:]]
-
-
-def terabyte(histories: Sequence[Row], trained: Sequence[Row]) -> list[Row | dict[str, str]]:
-    """What the slopes say of a terabyte, if 40 cores are as busy as the cores here were."""
-    gigabyte, window = slopes(histories, ["gigabytes", "window_rows"], "ingest")
-    (hour_window,) = slopes(histories, ["window_rows"], "hours")
-    (feature,) = slopes(histories, ["feature_rows"], "features")
-    (fitted,) = slopes(trained, ["rows"], "fit")
-    seconds = {
-        "ingest, by bytes": gigabyte * TERABYTE_GIGABYTES,
-        "ingest, by windows": window * 12 * TERABYTE_HOURS,
-        "hours and servers": hour_window * 12 * TERABYTE_HOURS,
-        "features, 7 horizons": feature * 7 * TERABYTE_HOURS,
-        "the forest, fitted twice": 2 * fitted * FITTED_ROWS,
-    }
-    cores = os.cpu_count() or 1
-    return [
-        {"job": job, "core_hours": cores * each / 3600, "minutes": cores * each / ARTICLE_CORES / 60}
-        for job, each in seconds.items()
-    ]
 
 
 def tell(title: str, rows: Sequence[Mapping[str, float | str]]) -> None:
@@ -89,9 +60,14 @@ def measured(spark: SparkSession, folder: Path) -> dict[str, Sequence[Mapping[st
     trained = fitted_rows(spark, of_servers[-1])
     add("one fit of the forest, growing in rows", trained)
     registry = learned(spark, of_servers[-1])
-    add("forecasts of one closing, growing in servers", issue_rows(spark, of_servers, registry))
-    add("stream, growing in messages a micro-batch", stream_rows(spark, folder))
-    add(f"a terabyte on {ARTICLE_CORES} cores", terabyte([history.row for history in made.values()], trained))
+    issued = issue_rows(spark, of_servers, registry)
+    add("forecasts of one closing, growing in servers", issued)
+    live = stream_rows(spark, folder)
+    add("stream, growing in messages a micro-batch", live)
+    histories = [history.row for history in made.values()]
+    add(f"a terabyte on {ARTICLE_CORES} cores", terabyte(histories, trained))
+    add("what a terabyte becomes", terabyte_sizes(histories))
+    add(f"fleets on {ARTICLE_CORES} cores", fleets(histories, issued, live))
     return found
 
 

@@ -66,6 +66,7 @@ def history_row(spark: SparkSession, scratch: Path, size: Size) -> History:
     row = {
         **size._asdict(),
         "gigabytes": made.bytes / 1e9,
+        "lines": made.lines,
         "window_rows": windows.rows,
         "window_files": windows.files,
         "window_megabytes": windows.bytes / 1e6,

