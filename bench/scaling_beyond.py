@@ -1,4 +1,4 @@
-"""From what bench.scaling has measured to a terabyte and to larger fleets, by straight lines: nothing here is measured."""
+"""From what bench.scaling measures to a terabyte and to larger fleets, by straight lines; nothing is measured here."""
 
 import os
 from collections.abc import Mapping, Sequence
