@@ -8,6 +8,7 @@
 # PYTHON names the interpreter. One in a folder of its own (of `uv python install 3.11`, of pyenv, of the image `python`) is
 # taken along whole, and the nodes need no Python. The system's own in /usr cannot be: the nodes then need the same there.
 set -eu
+unset PYTHONPATH
 if [ $# -ne 2 ] || [ ! -f "$1" ]; then
     echo "usage: [PYTHON=python3.11] $0 WHEEL FOLDER" >&2
     exit 2

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "deploy" / "spark"
 KEPT = ("HOME", "LANG", "TMPDIR", "JAVA_HOME", "XDG_CACHE_HOME", "STARTED_BY", "SPARK_SUBMIT_OPTS", "SERVERLOAD_JARS")
-JOB_SECONDS = 900.0
+JOB_SECONDS = 1800.0
 Job = subprocess.Popen[str]
 
 
@@ -93,4 +93,4 @@ def wait_until(condition: Callable[[], bool], job: Job, what: str) -> None:
     while not condition():
         assert job.poll() is None, f"{job.args} ended with {job.returncode} before it has {what}"
         assert time.monotonic() < deadline, f"{job.args} has not {what}"
-        time.sleep(0.1)
+        time.sleep(0.5)
