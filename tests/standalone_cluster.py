@@ -49,6 +49,11 @@ class Cluster:
         worker = ["worker.Worker", "--cores", "1", "--memory", "1g", *place, self.master]
         self._workers.append(self._up(worker, "Successfully registered with master"))
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The workers; executors and their Python workers are below them."""
+        return [worker.pid for worker in self._workers]
+
     def kill_worker(self) -> None:
         """Kill the oldest with -9, its executors and their Python workers with it, as if its machine had gone."""
         _killed(self._workers.pop(0))

@@ -94,9 +94,10 @@ def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
         files,
         [*pace(), *rates_given()],
         process_settings(len(lines), cluster.master if cluster else ""),
+        cluster,
     )
     try:
-        done = struck(system, on_cluster=cluster is not None)
+        done = struck(system)
         system.finish()
         drained(spark, live, system.bootstrap)
     finally:
@@ -164,10 +165,10 @@ def process_settings(lines: int, master: str) -> dict[str, str]:
     return settings
 
 
-def struck(system: System, *, on_cluster: bool) -> Counter[str]:
+def struck(system: System) -> Counter[str]:
     """Strike with all faults, each once batches have been committed since the one before; counts by kind."""
     draws = random.Random(SEED)
-    kinds = [*system.faults(), *(system.on_cluster() if on_cluster else [])]
+    kinds = system.faults()
     done = Counter[str]()
     # each kind first, then at random
     queue = draws.sample(kinds, len(kinds)) + [draws.choice(kinds) for _ in range(FAULTS)]

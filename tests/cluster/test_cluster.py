@@ -73,6 +73,14 @@ def test_both_killed_workers_were_at_work(ran: Ran) -> None:
     }
 
 
+def test_executors_compile_nothing_anew(ran: Ran) -> None:
+    kernel = "work*/app-*/*/environment/lib/python*/site-packages/serverload/steps/event_kernel/__pycache__/*.nb[ci]"
+    code = list(ran.site.folder.glob(kernel))
+    packed_at = (ran.site.folder / "environment.tar.gz").stat().st_mtime
+    assert len(code) > 6
+    assert all(file.stat().st_mtime < packed_at for file in code)
+
+
 def test_the_wheel_alone_is_fit_for_every_job(ran: Ran) -> None:
     told = list(csv.DictReader(io.StringIO(ran.site.run("doctor", "--config", "cluster", "--format", "csv"))))
     waiting = {row["check"] for row in told if row["check"].startswith("job ") and row["ok"] != "ok"}
