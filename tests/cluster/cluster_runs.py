@@ -171,15 +171,15 @@ class Alone:
 
 def run_alone(spark: SparkSession, ran: Ran, home: Path) -> Alone:
     """The same lines in a session of this process; the model is the cluster's."""
-    settings, tables, registry = settings_for(home), DeltaTables(spark, str(home)), registry_of(settings_for(home))
+    settings, tables = settings_for(home), DeltaTables(spark, str(home))
     backfill(tables, settings.ingest, [str(file) for file in ran.history], Silent())
     Advance(tables, settings).run()
     update_features(tables, settings, Silent())
-    tested = backtest(tables, settings, registry.tracking, Silent())
-    for part in (home / "mlflow.db", home / "mlartifacts"):
-        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
-        copy = shutil.copytree if (ran.home / part.name).is_dir() else shutil.copy
-        copy(ran.home / part.name, part)
+    runs = home / "runs"  # the registry of the home is to be a copy that nobody has opened before
+    runs.mkdir()
+    tested = backtest(tables, settings, registry_of(settings_for(runs)).tracking, Silent())
+    shutil.copy(ran.home / "mlflow.db", home)
+    shutil.copytree(ran.home / "mlartifacts", home / "mlartifacts")
     sent = home / "sent.csv"
     sent.write_bytes(b"".join(file.read_bytes() for file in ran.live))
     backfill(tables, settings.ingest, [str(sent)], Silent())

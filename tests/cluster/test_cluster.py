@@ -46,7 +46,7 @@ def test_a_backtest_scores_naive_forecasts_as_one_machine_does(ran: Ran, alone: 
 def naive_scores(rows: list[Row]) -> list[tuple[object, ...]]:
     scores = ("accuracy", "macro_f1", "rps")
     return sorted(
-        (str(row["model"]), str(row["horizon_hours"]), *(round(float(str(row[name])), 9) for name in scores))
+        (str(row["model"]), str(row["horizon_hours"]), *(round(float(row[name] or "nan"), 9) for name in scores))
         for row in rows
         if row["model"] != "forest"
     )
@@ -59,7 +59,7 @@ def test_settings_of_the_cluster_win_over_those_of_the_program(ran: Ran) -> None
         (told,) = (event["Spark Properties"] for event in events(log) if "Spark Properties" in event)
         assert {key: entry for key, entry in told.items() if key in DEFAULTS} == DEFAULTS
         assert told["spark.sql.session.timeZone"] == "UTC"
-    for file in (ran.home / "tables" / "features").rglob("*.parquet"):
+    for file in (ran.home / "tables" / "hourly_load").rglob("*.parquet"):
         assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "GZIP"
 
 
