@@ -43,13 +43,17 @@ def test_a_backtest_scores_naive_forecasts_as_one_machine_does(ran: Ran, alone: 
     assert len(naive_scores(alone.backtest)) > 8
 
 
-def naive_scores(rows: list[Row]) -> list[tuple[object, ...]]:
-    scores = ("accuracy", "macro_f1", "rps")
-    return sorted(
-        (str(row["model"]), str(row["horizon_hours"]), *(round(float(row[name] or "nan"), 9) for name in scores))
-        for row in rows
-        if row["model"] != "forest"
-    )
+def naive_scores(rows: list[Row]) -> list[tuple[str, ...]]:
+    """By model and horizon; a baseline of classes alone has no probabilities to score."""
+    shown = ("model", "horizon_hours", "accuracy", "macro_f1", "rps")
+    return sorted(tuple(_text(row[name]) for name in shown) for row in rows if row["model"] != "forest")
+
+
+def _text(entry: object) -> str:
+    try:
+        return f"{float(str(entry)):.9f}"
+    except ValueError:
+        return str(entry or "")
 
 
 def test_settings_of_the_cluster_win_over_those_of_the_program(ran: Ran) -> None:
