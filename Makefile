@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check bench chaos docs
+.PHONY: help setup demo test quick check bench cluster chaos docs
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,9 @@ bench: setup ## measurements, each a ratio in one run
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.backlog
 	$(BIN)/python -m bench.serve
+
+cluster: setup ## the built wheel on a Spark cluster of this machine, workers killed; no part of `test`: it takes minutes
+	SERVERLOAD_CLUSTER=1 $(BIN)/pytest -n0 -s tests/cluster
 
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos

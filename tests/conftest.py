@@ -29,6 +29,8 @@ SESSIONS = {
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # their peer has to be compiled; `make test` says so where it could not be
 collect_ignore = [] if find_spec("proton") else ["live/test_event_hub.py"]
+# minutes, most of them for a Python environment and its archive: `make cluster`
+collect_ignore += [] if os.environ.get("SERVERLOAD_CLUSTER") else ["cluster"]
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
 
 # pyspark takes a process without a main file for its own doctests, and ends it; pytest-xdist's have none

@@ -18,6 +18,8 @@ from serverload.contracts.settings import Settings, is_local, leaves
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from serverload.store.doctor import Check
+
 _NEWEST_HOUR = "`serverload status` tells the newest issued hour"
 
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
@@ -130,17 +132,26 @@ def runs(
 
 
 def doctor(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
-    """Check what serverload needs on this machine; exit 1 if anything is missing."""
+    """Check what serverload needs on this machine, and which jobs can be run; exit 1 if the machine lacks anything."""
     from serverload.store.doctor import checks
+    from serverload.store.doctor_jobs import job_checks
     from serverload.store.kafka_login import client_options
 
     settings = settings_of(config, home, home_is_used=False)
     login = partial(client_options, settings.kafka)
     found = checks(settings.home, settings.broker.port, settings.stream.bootstrap, login)
-    rows = [{"check": c.name, "ok": "ok" if c.ok else "NO", "found": c.found, "advice": c.advice} for c in found]
+    jobs = job_checks(found, settings, lambda: open_registry(settings).champion() is not None)
+    rows = [{"check": c.name, "ok": _mark(c), "found": c.found, "advice": c.advice} for c in (*found, *jobs)]
     show_plain(rows, format)
     if not all(check.ok for check in found):
         raise typer.Exit(1)
+
+
+def _mark(check: "Check") -> str:
+    """Ok, NO, or `later` for a job that waits for another."""
+    if not check.ok:
+        return "NO"
+    return "later" if check.advice else "ok"
 
 
 @config_app.command("show")

@@ -19,7 +19,7 @@ from serverload.contracts.errors import ServerloadError
 from serverload.contracts.settings import is_local
 from serverload.store.broker import DEFAULT_PORT, EmbeddedBroker, bootstrap_for, topic_count
 from serverload.store.broker_setup import chosen_ports
-from serverload.store.jars import KINDS, Kind, first_fault, jars_root, recorded
+from serverload.store.jars import GET_JARS, KINDS, Kind, first_fault, jars_root, recorded
 from serverload.store.java import find_spark_java
 
 PINS = {"pyspark": "4.2.0", "delta-spark": "4.4.0", "kafka-python": "3.0.12", "mlflow": "3.17.2", "deltalake": "1.6.6"}
@@ -115,7 +115,7 @@ def _jars(kind: Kind) -> Check:
     folder, expected = jars_root() / kind, recorded(kind)
     fault = first_fault(folder, expected)
     found = f"{folder}: {fault or f'{len(expected)} jars complete'}"
-    return Check(f"{kind} jars", fault is None, found, "run `make setup`" if fault else "")
+    return Check(f"{kind} jars", fault is None, found, GET_JARS if fault else "")
 
 
 def _home(home: str) -> Check:

@@ -60,6 +60,7 @@ EXCLUDED: dict[Kind, tuple[tuple[str, str], ...]] = {
     ),
     "broker": (),
 }
+GET_JARS = f"run `{sys.executable} -m serverload.store.jars` with the network there"
 _FETCH_SECONDS = 900
 
 
@@ -175,7 +176,7 @@ def _ivy_jar() -> Path:
     for location in (spec.submodule_search_locations or []) if spec else []:
         for jar in sorted((Path(location) / "jars").glob("ivy-*.jar")):
             return jar
-    raise PlatformError("pyspark with its jars/ivy-*.jar is not installed", hint="run `make setup`")
+    raise PlatformError("pyspark with its jars/ivy-*.jar is not installed", hint="install serverload with its packages")
 
 
 def _complaint(output: str) -> str:
@@ -187,7 +188,7 @@ def _complaint(output: str) -> str:
     return (lines or ["the resolver said nothing"])[-1][:300]
 
 
-def _not_fetched(kind: Kind, why: str, hint: str = "run `make setup` with the network there") -> PlatformError:
+def _not_fetched(kind: Kind, why: str, hint: str = GET_JARS) -> PlatformError:
     """Return the one line that every failure of a fetch ends in."""
     return PlatformError(f"the jars for {kind} are not fetched: {why}", hint=hint)
 

@@ -44,6 +44,10 @@ _LOCAL = {
     "spark.sql.maxConcurrentOutputFileWriters": "16",  # else all rows are sorted by month before they are written
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
 }
+_CLUSTER = {
+    # VACUUM makes so many tasks of each listing, whatever there is to list; by default 10,000
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "200",
+}
 
 
 def spark_session(
@@ -72,13 +76,9 @@ def spark_session(
     SparkContext._ensure_initialized()
     conf = SparkConf(loadDefaults=True)
     local = local_launch and conf.get("spark.master", master or "local").startswith("local")
-    for key, entry in {**(_LOCAL if local else {}), **(extra or {}), **_ALWAYS}.items():
-        conf.setIfMissing(key, entry)
+    fill_in(conf, local=local, extra=extra or {})
     if local or (local_launch and output):  # the launcher has set it for a shell, which neither this nor a file is
         conf.set("spark.ui.showConsoleProgress", "false")
-    conf.setIfMissing("spark.redaction.regex", SECRET_NAMES)
-    # the options of a source are hidden by both; a cluster may have set the first
-    conf.setIfMissing("spark.sql.redaction.options.regex", f"{SECRET_NAMES}|url")
     conf.setIfMissing("spark.master", master or "local[*]")
     conf.setIfMissing("spark.app.name", f"serverload {app_name}")
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
@@ -86,6 +86,15 @@ def spark_session(
     # when Java dies, this server's thread would print a stack trace beside our one line
     AccumulatorTCPServer.handle_error = lambda *_: None  # type: ignore[method-assign]
     return spark
+
+
+def fill_in(conf: SparkConf, *, local: bool, extra: Mapping[str, str]) -> None:
+    """Set what neither spark-submit nor the spark-defaults of the cluster have set; `extra` is [spark] settings."""
+    for key, entry in {**(_LOCAL if local else _CLUSTER), **extra, **_ALWAYS}.items():
+        conf.setIfMissing(key, entry)
+    conf.setIfMissing("spark.redaction.regex", SECRET_NAMES)
+    # the options of a source are hidden by both; a cluster may have set the first
+    conf.setIfMissing("spark.sql.redaction.options.regex", f"{SECRET_NAMES}|url")
 
 
 def submitted() -> bool:
@@ -102,7 +111,8 @@ def _prepare_launch(master: str, driver_memory: str, jars: list[Path], log_forma
         # Spark makes classes as it goes: once Java's room for their machine code is full, a job fails or crawls
         java = f"-Dlog4j2.configurationFile={logging_file} -Duser.timezone=UTC -XX:ReservedCodeCacheSize=512m"
         java = f"{java} {archive_options()}".rstrip()
-        options = f'--driver-java-options "{java}"'
+        # put before what spark-defaults say, and not in its place as --driver-java-options would be
+        options = f'--conf "spark.driver.defaultJavaOptions={java}"'
     listed = f"--jars {','.join(str(jar) for jar in jars)} " if jars else ""
     # said at launch: the launcher fills in local[*] where nobody names a master, and later nothing tells it apart
     named = f"--master {shlex.quote(master)} " if master else ""

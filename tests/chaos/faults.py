@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +50,10 @@ def workers_of(root: int) -> list[int]:
     return [pid for pid in daemons if parent_of(pid) in daemons] or daemons
 
 
-def executors() -> list[int]:
-    """Executors of a standalone cluster on this machine."""
-    return [pid for pid in processes() if any("CoarseGrainedExecutorBackend" in word for word in arguments_of(pid))]
+def executors_of(workers: Iterable[int]) -> list[int]:
+    """Executors that these workers of a standalone cluster have started; another cluster here is left alone."""
+    started = (pid for worker in workers for pid in below(worker))
+    return [pid for pid in started if any("CoarseGrainedExecutorBackend" in word for word in arguments_of(pid))]
 
 
 def killed(pids: list[int]) -> bool:

@@ -11,7 +11,19 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from faults import PAUSE_SECONDS, Disk, Fault, arguments_of, executors, java_of, killed, paused, processes, workers_of
+from faults import (
+    PAUSE_SECONDS,
+    Disk,
+    Fault,
+    arguments_of,
+    executors_of,
+    java_of,
+    killed,
+    paused,
+    processes,
+    workers_of,
+)
+from standalone_cluster import Cluster
 
 NOT_INHERITED = ("SPARK_DRIVER_MEMORY", "PYSPARK_")
 ENDED_SECONDS = 180.0
@@ -77,42 +89,6 @@ def run(arguments: Sequence[str], settings: dict[str, str]) -> str:
     return done.stdout
 
 
-class Cluster:
-    """A standalone Spark cluster on this machine: a master and two workers from the pyspark distribution."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        import pyspark
-
-        home = Path(pyspark.__file__).parent
-        self.master = f"spark://127.0.0.1:{port}"
-        self._running = list[subprocess.Popen[bytes]]()
-        environment = {**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
-        environment["SPARK_LOCAL_IP"] = "127.0.0.1"
-        host = ["--host", "127.0.0.1"]
-        worker = ["org.apache.spark.deploy.worker.Worker", *host, "--webui-port", "0", "--cores", "1"]
-        for number, arguments in enumerate((
-            ["org.apache.spark.deploy.master.Master", *host, "--port", str(port), "--webui-port", "0"],
-            *([*worker, "--memory", "1g", "--work-dir", str(folder / f"work{i}"), self.master] for i in range(2)),
-        )):  # fmt: skip
-            with (folder / f"cluster{number}.log").open("ab") as log:
-                self._running.append(
-                    subprocess.Popen(
-                        [str(home / "bin" / "spark-class"), *arguments],
-                        stdout=log,
-                        stderr=log,
-                        env=environment,
-                        start_new_session=True,
-                    )
-                )
-            time.sleep(3)
-
-    def stop(self) -> None:
-        for process in reversed(self._running):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 class System:
     """Broker, producer and stream on a home."""
 
@@ -124,7 +100,9 @@ class System:
         files: Sequence[Path],
         sending: Sequence[str],
         settings: dict[str, str],
+        cluster: Cluster | None = None,
     ) -> None:
+        self._cluster = cluster
         self.home, self._disk, self._settings, self._replay_log = home, disk, settings, logs / "replay.out"
         self._port = run(["broker", "start", "--home", str(home), "--port", "0"], settings).split(",")[0].split(":")[-1]
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -143,10 +121,8 @@ class System:
             Fault("the stream's Java stopped for a while", lambda: paused(java_of(self.stream.pid))),
             Fault("the broker stopped for a while", lambda: paused(_brokers(self.home))),
             *([Fault("no room on the disk for a while", partial(self._fill, self._disk))] if self._disk else []),
+            *([Fault("kill -9 of an executor", lambda: killed(self._executors()))] if self._cluster else []),
         ]
-
-    def on_cluster(self) -> list[Fault]:
-        return [Fault("kill -9 of an executor", lambda: killed(executors()))]
 
     def finish(self) -> None:
         """Let the producer end, and stop the stream."""
@@ -164,7 +140,10 @@ class System:
         run(["broker", "stop", "--home", str(self.home)], self._settings)
 
     def _workers(self) -> list[int]:
-        return [worker for process in (self.stream.pid, *executors()) for worker in workers_of(process)]
+        return [worker for process in (self.stream.pid, *self._executors()) for worker in workers_of(process)]
+
+    def _executors(self) -> list[int]:
+        return executors_of(self._cluster.worker_pids) if self._cluster else []
 
     def _kill_broker(self) -> bool:
         done = killed(_brokers(self.home))

@@ -8,14 +8,17 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import pyspark
 import pytest
+from equal_homes import assert_equal_homes, assert_outcomes_are_a_recount
 from faults import Disk, mounted
 from pyspark.sql import SparkSession
-from system import Cluster, System
+from standalone_cluster import Cluster
+from system import System
 from trained_home import SMALL_MODEL, TrainedHome, registry_of, trained_home
 
 from batch.backfill import backfill
@@ -83,7 +86,7 @@ def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
     live, batch = homes
     files = learned.days[HISTORY_DAYS:]
     lines = [message.text for message in outgoing(MergedLines(list(input_files([str(day) for day in files]))), RATES)]
-    cluster = Cluster(tmp_path, 7077) if LONG else None
+    cluster = Cluster(tmp_path, Path(pyspark.__file__).parent) if LONG else None
     system = System(
         live,
         disk,
@@ -91,9 +94,10 @@ def test_faults_at_random_leave_what_a_batch_over_the_same_lines_makes(
         files,
         [*pace(), *rates_given()],
         process_settings(len(lines), cluster.master if cluster else ""),
+        cluster,
     )
     try:
-        done = struck(system, on_cluster=cluster is not None)
+        done = struck(system)
         system.finish()
         drained(spark, live, system.bootstrap)
     finally:
@@ -161,10 +165,10 @@ def process_settings(lines: int, master: str) -> dict[str, str]:
     return settings
 
 
-def struck(system: System, *, on_cluster: bool) -> Counter[str]:
+def struck(system: System) -> Counter[str]:
     """Strike with all faults, each once batches have been committed since the one before; counts by kind."""
     draws = random.Random(SEED)
-    kinds = [*system.faults(), *(system.on_cluster() if on_cluster else [])]
+    kinds = system.faults()
     done = Counter[str]()
     # each kind first, then at random
     queue = draws.sample(kinds, len(kinds)) + [draws.choice(kinds) for _ in range(FAULTS)]
@@ -190,60 +194,3 @@ def wait_for_work(home: Path, seconds: float = 30.0) -> None:
 
 def commits(home: Path) -> int:
     return sum(1 for _ in home.glob("tables/*/_delta_log/*.json"))
-
-
-def assert_equal_homes(live: Path, batch: Path) -> None:
-    for query in (
-        "select * from load_window_sums",
-        "select line, reason from rejects",
-        "select * from hourly_load",
-        "select * from servers",
-        "select * from features",
-    ):
-        assert rows(live, query) == rows(batch, query), query
-    hours = [rows(home, "select max(issued_hour) as hour from forecasts") for home in (live, batch)]
-    assert hours[0] == hours[1]
-    newest = """
-        select server_ip, horizon_hours, model_version, workload_class, round(probability_low, 9) as low,
-            round(probability_medium, 9) as medium
-        from forecasts where issued_hour = (select max(issued_hour) from forecasts)
-        qualify row_number() over (partition by server_ip, horizon_hours order by revision desc) = 1
-    """
-    assert rows(live, newest) == rows(batch, newest)
-    assert rows(live, newest)
-    for key, table in (
-        ("server_ip, issued_hour, horizon_hours, revision", "forecasts"),
-        ("server_ip, issued_hour, horizon_hours, revision, outcome_revision", "forecast_outcomes"),
-    ):
-        assert rows(live, f"select count(*) - count(distinct ({key})) as doubled from {table}") == [(0,)]
-
-
-def rows(home: Path, query: str) -> Sequence[tuple[object, ...]]:
-    return sorted((tuple(row.values()) for row in run_sql(str(home), query).to_pylist()), key=repr)
-
-
-def assert_outcomes_are_a_recount(home: Path) -> None:
-    """Each forecast for a closed hour that was observed or idle has an outcome, and the newest has its class."""
-    recount = """
-        with closed as (select max(target_hour) as hour from forecast_outcomes),
-        fleet as (select distinct hour from hourly_load),
-        due as (
-            select f.server_ip, f.issued_hour, f.horizon_hours, f.revision, f.workload_class,
-                coalesce(h.peak_load, 0) as peak_load
-            from forecasts f join fleet on fleet.hour = f.target_hour
-            join servers s on s.server_ip = f.server_ip and s.first_hour <= f.target_hour
-            left join hourly_load h on h.server_ip = f.server_ip and h.hour = f.target_hour
-            where f.target_hour <= (select hour from closed)
-        ),
-        newest as (
-            select * from forecast_outcomes qualify row_number() over (
-                partition by server_ip, issued_hour, horizon_hours, revision order by outcome_revision desc) = 1
-        )
-        select count(*) as wrong from due full join newest using (server_ip, issued_hour, horizon_hours, revision)
-        where newest.actual_class is null or due.peak_load is null
-            or newest.actual_class <> case when due.peak_load <= 100 then 'low' when due.peak_load <= 500 then 'medium'
-                else 'high' end
-            or newest.correct <> (due.workload_class = newest.actual_class)
-    """
-    assert rows(home, recount) == [(0,)]
-    assert rows(home, "select count(*) > 0 as some from forecast_outcomes") == [(True,)]

@@ -193,7 +193,7 @@ def test_the_image_gets_what_the_wheel_is_made_of_and_nothing_else() -> None:
     (packages,) = re.findall(r"(?m)^packages = \[(.*)\]$", project.partition("[tool.hatch.build.targets.wheel]")[2])[:1]
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert {name.strip(' "') for name in packages.split(",")} <= let_in
-    assert {"pyproject.toml", "constraints.txt", "README.md"} <= let_in
+    assert {"pyproject.toml", "constraints.txt", "README.md", "docs"} <= let_in
     assert let_in <= {path.name for path in ROOT.iterdir()} | {"serving"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import tomllib
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_missing_java_is_told_with_what_to_install(tmp_path, monkeypatch):
 def test_missing_jars_are_told_and_not_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("SERVERLOAD_JARS", str(tmp_path / "jars"))
     line = report(tmp_path)["spark jars"]
-    assert (line.ok, line.advice) == (False, "run `make setup`")
+    assert (line.ok, line.advice) == (False, f"run `{sys.executable} -m serverload.store.jars` with the network there")
     assert line.found.endswith("commons-pool2-2.13.1.jar is missing")
     assert not (tmp_path / "jars").exists()
 

@@ -80,8 +80,7 @@ def test_a_complete_cache_needs_neither_java_nor_network(tmp_path, lock_list, re
 def test_an_altered_download_is_refused_and_nothing_of_it_stays(tmp_path, lock_list, resolver):
     resolver({**GOOD, "b-2.0.jar": b"beta, altered"})
     assert refusal(tmp_path / "cache", lock_list) == (
-        "the jars for spark are not fetched: b-2.0.jar has another sha256 than the recorded one; "
-        "run `make setup` with the network there"
+        f"the jars for spark are not fetched: b-2.0.jar has another sha256 than the recorded one; {jars.GET_JARS}"
     )
     assert not (tmp_path / "cache/spark").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".spark.lock"]
@@ -111,7 +110,7 @@ def test_a_resolver_without_network_is_one_line(tmp_path, lock_list, resolver, c
     resolver({}, complaint=complaint, exit_code=exit_code)
     line = refusal(tmp_path / "cache", lock_list)
     assert line.startswith(f"the jars for spark are not fetched: {told}")
-    assert line.endswith("; run `make setup` with the network there")
+    assert line.endswith(f"; {jars.GET_JARS}")
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, lock_list):

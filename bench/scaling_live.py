@@ -1,0 +1,55 @@
+"""The stream over the same messages in micro-batches of several sizes: a measurement of bench.scaling."""
+
+import threading
+from contextlib import closing
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from bench.backfill import seconds
+from producers.pace import WallClock
+from producers.replay import ReplayOptions, replay
+from producers.senders import ConfluentSender
+from producers.synthetic import generate_history
+from producers.topics import ensure_topic
+from serverload.contracts.progress import Silent
+from serverload.contracts.settings import load_settings
+from serverload.store.broker import EmbeddedBroker
+from serverload.store.delta_tables import DeltaTables
+from serverload.store.model_registry import ModelRegistry
+from streaming.stream import Stream
+
+MESSAGES_A_BATCH = (50_000, 100_000, 200_000, 400_000)
+"""The first warms up and is dropped."""
+SERVERS, DAYS, SESSIONS_PER_HOUR = 390, 1, 45.0
+Row = dict[str, float]
+
+
+def stream_rows(spark: SparkSession, scratch: Path) -> list[Row]:
+    """Fill a topic once, and drain it into a new home for each size."""
+    made = generate_history(
+        scratch / "live", servers=SERVERS, days=DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01,
+        sessions_per_hour=SESSIONS_PER_HOUR,
+    )  # fmt: skip
+    broker = EmbeddedBroker()
+    bootstrap = broker.start(scratch, port=0).bootstrap
+    try:
+        ensure_topic(bootstrap, "sessions", 4)
+        with closing(ConfluentSender(bootstrap, "sessions")) as sender:
+            paths = [str(file) for file in made.files]
+            replay(paths, sender, ReplayOptions(None), WallClock(), positions=scratch / "replay", progress=Silent())
+        return [drained(spark, bootstrap, scratch / f"live-{most}", most) for most in MESSAGES_A_BATCH][1:]
+    finally:
+        broker.stop(scratch)
+
+
+def drained(spark: SparkSession, bootstrap: str, home: Path, most: int) -> Row:
+    settings = load_settings(flags={"home": str(home), "stream": {"max_messages_per_batch": most}})
+    registry = ModelRegistry("", settings.model.name, settings.home)
+    stream = Stream(DeltaTables(spark, settings.home), settings, registry, Silent())
+    batches = list[int]()
+    run = partial(stream.run, bootstrap, available_now=True, stop=threading.Event())
+    took = seconds(lambda: batches.append(run().batches))
+    return {"messages_a_batch": most, "batches": batches[0], "seconds": took, "batch_seconds": took / batches[0]}
