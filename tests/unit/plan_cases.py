@@ -20,8 +20,10 @@ def outlook(
     `hours`: other chances of one server in one hour, as hour -> (server, chances).
     """
     chances = np.array([[each] * PLAN_HOURS for _load, each in servers], dtype=float)
+    chances = chances.reshape(len(servers), PLAN_HOURS, 3)
     for hour, (server, other) in (hours or {}).items():
         chances[server, hour] = other
     past = np.array([[load] * HISTORY_HOURS for load, _each in servers], dtype=float)
+    past = past.reshape(len(servers), HISTORY_HOURS)
     names = tuple("abcdefghijklmnopqrstuvwxyz"[: len(servers)])
     return Outlook(names, tuple(groups) or ("g",) * len(servers), chances, chances.argmax(axis=2), past, 100.0, 500.0)
