@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["ForecastClient", "Rows", "features", "load_forecasts", "read_history", "train"]
 
-_HOMES = {
+_MODULES = {
     "ForecastClient": "client",
     "Rows": "rows",
     "features": "tables",
@@ -27,9 +27,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.api.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.api.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

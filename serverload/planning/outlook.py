@@ -88,10 +88,11 @@ def expected_loads(outlook: Outlook) -> Floats:
 
 def _near_each_hour(past: Floats) -> Floats:
     """Loads at about the hour of the day of each of the first 24 hours to come; shape (servers, 24, loads)."""
-    servers, hours = past.shape
+    (servers, hours), alike = past.shape, 2 * _SPREAD + 1
     padded = np.pad(past, ((0, 0), (_SPREAD, _SPREAD)), constant_values=np.nan)
-    near = np.stack([padded[:, step : step + hours] for step in range(2 * _SPREAD + 1)], axis=-1)
-    return near.reshape(servers, hours // 24, 24, -1).swapaxes(1, 2).reshape(servers, 24, -1)
+    near = np.stack([padded[:, step : step + hours] for step in range(alike)], axis=-1)
+    by_day = near.reshape(servers, hours // 24, 24, alike)
+    return by_day.swapaxes(1, 2).reshape(servers, 24, hours // 24 * alike)
 
 
 def _of_class(near: Floats, everywhere: Floats, above: float, up_to: float, share: Floats) -> Floats:
