@@ -84,11 +84,11 @@ def _adds(outlook: Outlook, loads: Floats, rules: PlanSettings, first_hour: int)
 def _add(outlook: Outlook, loads: Floats, server: int, first_hour: int) -> Advice:
     high, busiest = outlook.high[server], int(loads[server].argmax())
     at, load = int(high.argmax()), float(loads[server, busiest])
-    times = load / outlook.medium_max
+    times = f"{load / outlook.medium_max:.2f} times the {outlook.medium_max:g} above which it is high"
     reason = (
         f"high is expected in {high.sum():.1f} of the next {PLAN_HOURS} hours, and has {high[at]:.0%} at "
         f"{_told(first_hour + at)}; "
-        f"about {load:.0f} in its busiest hour ({_told(first_hour + busiest)}), {times:.2f} times what is not yet high"
+        f"about {load:.0f} in its busiest hour ({_told(first_hour + busiest)}), {times}"
     )
     return Advice(Kind.ADD, server, (), 0, PLAN_HOURS - 1, load, float(high[at]), reason)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serverload.contracts.classes import MICROS
+from serverload.contracts.classes import CLASSES, MICROS
 from serverload.contracts.plan_settings import PLAN_HOURS
 from serverload.steps.labels import class_index
 from serverload.steps.own_climatology import KNOWN_DAYS
@@ -58,7 +58,7 @@ def load_levels(outlook: Outlook) -> Floats:
     past = np.rint(outlook.past * MICROS)
     near, everywhere = np.sort(_near_each_hour(past)), np.sort(past)[:, None, :]
     low, medium = (np.rint(bound * MICROS) for bound in (outlook.low_max, outlook.medium_max))
-    days = outlook.probabilities.reshape(len(outlook.servers), PLAN_HOURS // 24, 24, -1)
+    days = outlook.probabilities.reshape(len(outlook.servers), PLAN_HOURS // 24, 24, len(CLASSES))
     either = days[..., 0] + days[..., 1]
     low_share = np.divide(days[..., 0], either, out=np.zeros_like(either), where=either > 0)[..., None]
     level = 1.0 - TAILS

@@ -53,7 +53,7 @@ def test_who_is_likely_to_be_high_needs_more_with_the_surest_hour_as_confidence(
     assert [(each.server, each.confidence) for each in of_kind(Kind.ADD, given)] == [(1, 0.8), (0, 0.5)]
     assert of_kind(Kind.ADD, given)[0].reason == (
         "high is expected in 0.8 of the next 48 hours, and has 80% at 2016-06-10 21:00Z; "
-        "about 480 in its busiest hour (2016-06-10 21:00Z), 0.96 times what is not yet high"
+        "about 480 in its busiest hour (2016-06-10 21:00Z), 0.96 times the 500 above which it is high"
     )
 
 
