@@ -18,6 +18,7 @@ from serverload.contracts.instants import hour_number, hour_start
 from serverload.contracts.settings import DEFAULT_PROFILE, Settings, load_settings
 from serverload.steps.features import feature_rows, lookback_hours, training_pairs
 from serverload.steps.labels import workload_class
+from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store import table_reader
 from serverload.store.server_features import hours_in_sql
 from serverload.store.storage_options import use_storage
@@ -78,10 +79,10 @@ def features(
 ) -> Rows:
     """What a model knows of a server's hours, and what they became: a row per target hour and horizon (hours).
 
-    Target hours from `start` on and before `end`, those alone that count and whose origin is not before the server's
-    first hour. Made from `hourly_load` by the one definition that training and the stream go by: columns `server_ip`,
-    `target_hour`, the features, `label` (low, medium, high). Raises InputError for a server that is not known, or
-    horizons below 1; StoreError.
+    Target hours from `start` on and before `end`, those alone that are closed and count, and whose origin is not before
+    the server's first hour. Made from `hourly_load` by the one definition that training and the stream go by: columns
+    `server_ip`, `target_hour`, the features, `label` (low, medium, high). Raises InputError for a server that is not
+    known, or horizons below 1; StoreError.
     """
     if not horizons or min(horizons) < 1:
         raise InputError("expected hours of 1 or more", where="horizons")
@@ -89,6 +90,7 @@ def features(
     retire = settings.time.retire_after_hours
     with table_reader.tables_in_sql(settings.home, "hourly_load", "servers") as tables:
         first, last = _hours(tables, start, end)
+        last = min(last, _closed(tables, settings.time.allowed_lateness_minutes))
         reach = lookback_hours(max(horizons), retire)
         hours = hours_in_sql(tables, server, first=first - reach, last=last, retire_after_hours=retire)
     targets, ahead = training_pairs(hours, last, first, last, sorted(horizons))
@@ -113,6 +115,13 @@ def _hours(tables: DuckDBPyConnection, start: datetime | None, end: datetime | N
     first = oldest if start is None else max(oldest, -(-_seconds(start) // 3600))
     last = newest if end is None else min(newest, -(-_seconds(end) // 3600) - 1)
     return first, max(last, first - 1)
+
+
+def _closed(tables: DuckDBPyConnection, allowed_lateness_minutes: int) -> int:
+    """The newest closed hour; -1 without any."""
+    last_events = [row[0] for row in tables.sql("select last_event from servers").fetchall()]
+    closed = newest_closed_hour(watermark(last_events, allowed_lateness_minutes))
+    return -1 if closed is None else closed
 
 
 def _seconds(time: datetime) -> int:
