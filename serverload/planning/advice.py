@@ -57,17 +57,18 @@ def _merges(outlook: Outlook, loads: Floats, rules: PlanSettings, first_hour: in
     order = [server for server in fullest_first(loads.max(axis=1, initial=0.0), outlook.servers) if low[server]]
     limit = np.rint(outlook.medium_max * MICROS)
     merged = first_fit_by_group(order, outlook.groups, load_levels(outlook), outlook.high, limit, rules.max_risk)
-    made = [_merge(each, loads, outlook.medium_max, first_hour) for each in merged]
+    made = [_merge(each, outlook, loads, first_hour) for each in merged]
     return sorted(made, key=lambda advice: (-len(advice.others), outlook.servers[advice.server]))
 
 
-def _merge(merged: Merged, loads: Floats, medium_max: float, first_hour: int) -> Advice:
-    together = loads[list(merged.members)].sum(axis=0)
+def _merge(merged: Merged, outlook: Outlook, loads: Floats, first_hour: int) -> Advice:
+    members = list(merged.members)
+    together, alone = loads[members].sum(axis=0), outlook.high[members].sum()
     busiest = int(together.argmax())
     reason = (
-        f"{len(merged.members)} servers, each low in the next {PLAN_HOURS} hours; together about "
-        f"{together[busiest]:.0f} in their busiest hour ({_told(first_hour + busiest)}), and high is above "
-        f"{medium_max:g}; the risk that any hour is high is {merged.risk:.2%} at most"
+        f"{len(members)} servers, each low in the next {PLAN_HOURS} hours; together about {together[busiest]:.0f} in "
+        f"their busiest hour ({_told(first_hour + busiest)}), and high is above {outlook.medium_max:g}; the risk that "
+        f"any hour is high is {merged.risk:.2%} at most, {alone:.2%} that one of them is high by itself"
     )
     host, *others = merged.members
     load = float(together[busiest])

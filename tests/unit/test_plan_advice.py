@@ -33,7 +33,8 @@ def test_low_servers_are_merged_onto_the_fullest_with_the_risk_of_their_high_hou
     assert math.isclose(merge.load, 60 + 0.98 * 30 + 0.02 * 500)
     assert merge.reason == (
         "2 servers, each low in the next 48 hours; together about 99 in their busiest hour (2016-06-10 19:00Z), "
-        "and high is above 500; the risk that any hour is high is 2.00% at most"
+        "and high is above 500; the risk that any hour is high is 2.00% at most, "
+        "2.00% that one of them is high by itself"
     )
 
 
