@@ -86,7 +86,7 @@ class ForecastClient:
 
     def alive(self) -> bool:
         """Whether the service answers at all; True, or ServiceError."""
-        return self._json("/healthz", {})["status"] == "ok"
+        return bool(self._json("/healthz", {})["status"] == "ok")
 
     def ready(self) -> dict[str, Any]:
         """What was checked (`checks`); ServiceError where a model is not loaded, or forecasts are old."""
@@ -94,7 +94,7 @@ class ForecastClient:
 
     def metrics(self) -> str:
         """The metrics of the service, as Prometheus reads them."""
-        return self._asked("GET", "/metrics", {}).text
+        return str(self._asked("GET", "/metrics", {}).text)
 
     def _rows(self, path: str, asked: _Values) -> Rows:
         answer = self._asked("GET", path, {**asked, **_ARROW})

@@ -79,7 +79,8 @@ def all_knowing(outlook: Outlook, came: Floats, window_hours: int) -> AllKnowing
     classes = class_index(came, low_max=outlook.low_max, medium_max=outlook.medium_max)
     loads = np.rint(np.nan_to_num(came) * MICROS)
     levels = np.broadcast_to(loads[..., None], (*loads.shape, len(SHARES)))
-    limit, known = np.rint(outlook.medium_max * MICROS), ~np.isnan(came).all(axis=1)
+    limit = np.rint(outlook.medium_max * MICROS)
+    known: NDArray[np.bool_] = ~np.isnan(came).all(axis=1)
     order = [server for server in fullest_first(loads.max(axis=1, initial=0.0), outlook.servers) if known[server]]
     merged = first_fit_by_group(order, outlook.groups, levels, np.zeros_like(loads), limit, 0.0)
     freed = sum(len(each.members) - 1 for each in merged)

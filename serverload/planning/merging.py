@@ -24,7 +24,7 @@ def merge_risks(levels: Floats, high: Floats, limit: float) -> Floats:
     together; high hours of servers and hours of a group may come together or apart in whatever way (Boole).
     """
     each_hour = high + (levels > limit) @ SHARES
-    return np.minimum(each_hour.sum(axis=-1), 1.0)
+    return np.asarray(np.minimum(each_hour.sum(axis=-1), 1.0))
 
 
 def first_fit_by_group(

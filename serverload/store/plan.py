@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -26,7 +27,7 @@ from serverload.store.plan_inputs import (
 from serverload.store.table_reader import newest_issued_hour, tables_in_sql
 
 _TIME = pl.Datetime("us", "UTC")
-ADVICE_COLUMNS = {
+ADVICE_COLUMNS: dict[str, Any] = {
     "advice": pl.String, "server_ip": pl.String, "server_group": pl.String, "merged_servers": pl.String,
     "first_hour": _TIME, "last_hour": _TIME, "expected_load": pl.Float64, "confidence": pl.Float64,
     "reason": pl.String, "issued_hour": _TIME, "model_version": pl.String, "expires_at": _TIME,

@@ -117,9 +117,9 @@ def known_loads(
     Shape (servers, hours).
     """
     start = first - retire_after_hours
-    reach = {"first": hour_start(start), "last": hour_start(last)}
-    reach |= {f"{end}_month": f"{when:%Y-%m}" for end, when in reach.items()}
-    rows = connection.sql(_LOADS, params=reach).to_arrow_table().combine_chunks()
+    oldest, newest = hour_start(start), hour_start(last)
+    months = {"first_month": f"{oldest:%Y-%m}", "last_month": f"{newest:%Y-%m}"}
+    rows = connection.sql(_LOADS, params={"first": oldest, "last": newest, **months}).to_arrow_table().combine_chunks()
     hours, loads = rows["hours"].combine_chunks(), rows["loads"].combine_chunks()
     at = {name: index for index, name in enumerate(rows["server_ip"].to_pylist())}
     fleet = FleetHours.of(hours.values.to_numpy())
