@@ -37,9 +37,9 @@ def home(spark: SparkSession, trained: TrainedHome, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="module")
-def url(home: Path) -> Iterator[str]:
+def url(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service over it."""
-    service = make_app(load_settings(flags={"home": str(home)}), home / "shared")
+    service = make_app(load_settings(flags={"home": str(home)}), tmp_path_factory.mktemp("shared"))
     server = uvicorn.Server(uvicorn.Config(service, port=0, lifespan="off", log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
