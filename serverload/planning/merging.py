@@ -45,7 +45,7 @@ def first_fit(order: Iterable[int], levels: Floats, high: Floats, limit: float, 
     sums, highs, risks = np.empty((16, *levels.shape[1:])), np.empty((16, high.shape[1])), np.empty(16)
     for server in order:
         alone = merge_risks(levels[server, None], high[server, None], limit)[0]
-        if alone > max_risk:
+        if alone > max_risk:  # it fits nowhere, and nobody would fit into a group of its own
             continue
         count = len(groups)
         with_it = merge_risks(sums[:count] + levels[server], highs[:count] + high[server], limit)

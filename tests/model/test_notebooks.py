@@ -61,7 +61,9 @@ def ran(name: str, home: Path, **environment: str) -> nbformat.NotebookNode:
         "IPYTHONDIR": str(home),
         **environment,
     }
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(ROOT / "notebooks"), env=kept)
+    NotebookClient(notebook, timeout=300, startup_timeout=300, kernel_name="python3").execute(
+        cwd=str(ROOT / "notebooks"), env=kept
+    )
     return notebook
 
 

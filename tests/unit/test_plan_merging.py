@@ -45,6 +45,11 @@ def test_who_is_too_risky_alone_is_in_no_group_and_nobody_stays_with_nobody() ->
     assert first_fit([0, 1], flat(300.0, 300.0), np.zeros((2, 2)), 500.0, 0.05) == []
 
 
+def test_the_risks_of_all_members_count_for_who_comes_next() -> None:
+    merged = first_fit(range(4), flat(*[10.0] * 4), np.full((4, 2), 0.01), 500.0, 0.05)
+    assert [(each.members, round(each.risk, 9)) for each in merged] == [((0, 1), 0.04), ((2, 3), 0.04)]
+
+
 def test_groups_never_mix_and_those_of_no_group_stay_apart() -> None:
     merged = first_fit_by_group(range(5), ["x", "", "y", "x", ""], flat(*[1.0] * 5), np.zeros((5, 2)), 500.0, 0.05)
     assert [each.members for each in merged] == [(0, 3)]
