@@ -39,7 +39,8 @@ def test_low_servers_are_merged_onto_the_fullest_with_the_risk_of_their_high_hou
 
 
 def test_one_hour_that_is_not_low_keeps_a_server_out() -> None:
-    assert of_kind(Kind.MERGE, outlook((30.0, LOW), (30.0, LOW), hours={47: (1, MEDIUM)})) == []
+    assert len(of_kind(Kind.MERGE, outlook((30.0, LOW), (150.0, LOW)))) == 1
+    assert of_kind(Kind.MERGE, outlook((30.0, LOW), (150.0, LOW), hours={47: (1, MEDIUM)})) == []
 
 
 def test_servers_of_two_groups_or_of_none_are_not_merged() -> None:
