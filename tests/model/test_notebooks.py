@@ -57,7 +57,6 @@ def ran(name: str, home: Path, **environment: str) -> nbformat.NotebookNode:
     kept |= {
         "SERVERLOAD_HOME": str(home),
         "PYTHONPATH": str(ROOT),
-        "MPLBACKEND": "agg",
         "IPYTHONDIR": str(home),
         **environment,
     }
