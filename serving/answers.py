@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from io import BytesIO
@@ -77,6 +78,11 @@ def json_object(facts: Mapping[str, object], lists: Mapping[str, pl.DataFrame]) 
     parts = [f"{json.dumps(name)}:{json.dumps(fact, ensure_ascii=False)}".encode() for name, fact in facts.items()]
     parts += [json.dumps(name).encode() + b":" + json_rows(rows) for name, rows in lists.items()]
     return b"{" + b",".join(parts) + b"}"
+
+
+def iso_time(time: datetime | None) -> str | None:
+    """A time as ISO text."""
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def told_times(rows: pl.DataFrame) -> pl.DataFrame:

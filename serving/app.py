@@ -23,14 +23,14 @@ import serverload
 from serverload.contracts.settings import Settings
 from serving.guard import Guard
 from serving.problems import ProblemError, told_fields, told_problem, told_status
-from serving.routes import forecasts, health, models, quality, score, servers
+from serving.routes import forecasts, health, models, plan, quality, score, servers
 from serving.service import Service
 from serving.standing import mark
 
 _END_SECONDS = 10.0
 _FIRST_LOOK_SECONDS = 20.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_ROUTERS = (forecasts.router, servers.router, score.router, models.router, quality.router, health.router)
+_ROUTERS = (forecasts.router, servers.router, score.router, models.router, quality.router, plan.router, health.router)
 
 
 def make_app(settings: Settings, folder: Path) -> FastAPI:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from serverload.contracts.errors import ServerloadError
 from serverload.contracts.settings import Settings
 from serverload.model.decision import Decision
 from serverload.model.prediction_sets import Thresholds, thresholds_by_group
@@ -20,7 +21,7 @@ from serverload.store.recent_outcomes import outcome_cells
 from serving.champion import LOOK_SECONDS, Champion, ServedModel
 from serving.groups import read_groups
 from serving.keys import Key, read_keys
-from serving.problems import ProblemError
+from serving.problems import ProblemError, bad_field
 from serving.rates import SharedRates
 from serving.scoring import Rules
 from serving.watched_file import WatchedFile
@@ -60,6 +61,20 @@ class Service:
         if model is None:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "there is no model to score with yet; see /readyz")
         return model
+
+    def grouping(self, by: str | None) -> Mapping[str, str] | None:
+        """Group by server, as the file of groups tells; None where server types are the groups.
+
+        `by`: type, file, or None for the file if there is one. Raises ProblemError.
+        """
+        if by == "file" and self.groups is None:
+            raise bad_field("query", "by", "no groups file is set ([serve] groups_file)")
+        if by == "type" or self.groups is None:
+            return None
+        try:
+            return dict(self.groups.now())
+        except (ServerloadError, OSError) as error:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the file of groups cannot be read") from error
 
     def decision(self, model: ServedModel, day: date) -> Decision:
         """A version's decision with the thresholds of a day, as `advance.adaptive_sets` has them."""

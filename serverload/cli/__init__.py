@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from serverload.cli import ask, daily, demo, jobs, live, models, quality, serve, training, upkeep, verify, watch
+from serverload.cli import ask, daily, demo, jobs, live, models, plan, quality, serve, training, upkeep, verify, watch
 from serverload.cli.failures import line_of
 from serverload.cli.log_lines import OurWords, tell
 from serverload.cli.spark_log import debugging
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (demo, jobs, training, quality, models, watch, live, daily, serve, upkeep, verify, ask):
+for part in (demo, jobs, training, quality, models, watch, live, daily, serve, plan, upkeep, verify, ask):
     part.add_to(app)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of
+from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of, time_of
 from serverload.cli.output import checked_format, show, show_plain
 from serverload.contracts.errors import InputError
-from serverload.contracts.setting_types import SECRET_NAMES, parse_utc_time
+from serverload.contracts.setting_types import SECRET_NAMES
 from serverload.contracts.settings import Settings, is_local, leaves
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def forecasts(
     if reasons and server is None:
         raise InputError("tells the reasons of one server's forecasts", where="--reasons", hint="add --server")
     settings = settings_of(config, home)
-    found = table_reader.forecasts(settings.home, server=server, at=_time("--at", at), as_of=_time("--as-of", as_of))
+    found = table_reader.forecasts(
+        settings.home, server=server, at=time_of("--at", at), as_of=time_of("--as-of", as_of)
+    )
     if not found.num_rows and reasons:
         raise InputError(f"no forecasts of {server} for that time", hint=_NEWEST_HOUR)
     if not found.num_rows:
@@ -168,10 +170,3 @@ def _told(entry: object) -> str:
     if isinstance(entry, tuple | frozenset):
         return ",".join(str(part) for part in sorted(entry))
     return "" if entry is None else str(entry)
-
-
-def _time(flag: str, text: str | None) -> datetime | None:
-    try:
-        return parse_utc_time(text) if text else None
-    except ValueError as error:
-        raise InputError(f"{text!r} is not a time", where=flag, hint="write it as 2016-06-01T12:00") from error

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,9 @@ import typer
 
 from serverload.cli.log_lines import write_lines_as
 from serverload.cli.spark_log import spark_is_up, spark_log
-from serverload.contracts.errors import PlatformError, StoreError
+from serverload.contracts.errors import InputError, PlatformError, StoreError
 from serverload.contracts.progress import Progress
+from serverload.contracts.setting_types import parse_utc_time
 from serverload.contracts.settings import DEFAULT_PROFILE, Settings, is_local, load_settings
 from serverload.store.storage_options import hadoop_options, use_storage
 
@@ -104,3 +106,11 @@ def _make_folder(home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot be made: {error.strerror}", where=str(home), hint="choose another --home") from error
+
+
+def time_of(flag: str, text: str | None) -> datetime | None:
+    """The time that an option gives, in UTC; None where it is not given. Raises InputError."""
+    try:
+        return parse_utc_time(text) if text else None
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a time", where=flag, hint="write it as 2016-06-01T12:00") from error

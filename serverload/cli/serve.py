@@ -10,7 +10,7 @@ from serverload.cli.options import CONFIG, Config, Format, Home, settings_of
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.errors import SettingsError
 
-serve_app = typer.Typer(help="Answer over HTTP: forecasts, servers, scoring, models, quality. No Spark, no Java.")
+serve_app = typer.Typer(help="Answer over HTTP: forecasts, plan, servers, scoring, models, quality. No Spark, no Java.")
 
 KeysFile = Annotated[str | None, typer.Option("--keys-file", help="The file of keys, not that of the settings.")]
 
@@ -30,7 +30,7 @@ def serve(
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes that answer.")] = None,
     keys_file: KeysFile = None,
 ) -> None:
-    """Answer over HTTP until stopped: forecasts, servers, scoring, models, quality. No Spark, no Java."""
+    """Answer over HTTP until stopped: forecasts, plan, servers, scoring, models, quality. No Spark, no Java."""
     if context.invoked_subcommand:
         if (config, home, host, port, workers, keys_file) != (CONFIG, None, None, None, None, None):
             raise typer.BadParameter(f"options stand behind `serve {context.invoked_subcommand}`")

@@ -1,5 +1,7 @@
 """The errors a user can meet: each says what, where and what next, in one line."""
 
+from collections.abc import Mapping, Sequence
+
 
 class ServerloadError(Exception):
     """Base of every handled failure; the command line prints it as one line and exits with 1."""
@@ -28,6 +30,16 @@ class BrokerError(ServerloadError):
 
 class ModelError(ServerloadError):
     """The registry cannot be used, or holds no model that fits."""
+
+
+class ServiceError(ServerloadError):
+    """A service does not answer, or not with a success; `status` is 0 without an answer, `errors` the wrong fields."""
+
+    def __init__(
+        self, what: str, *, where: str = "", hint: str = "", status: int = 0, errors: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.status, self.errors = status, tuple(errors)
 
 
 class PlatformError(ServerloadError):

@@ -24,6 +24,7 @@ from serverload.contracts.errors import SettingsError
 from serverload.contracts.eventhubs_settings import EventHubsSettings, kafka_endpoint
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.operation_settings import DailySettings, LogSettings, MetricsSettings
+from serverload.contracts.plan_settings import PlanSettings
 from serverload.contracts.promotion_settings import PromotionSettings
 from serverload.contracts.serve_settings import ServeSettings
 from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_of, settings_error, variable_of
@@ -152,6 +153,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings
     logs: LogSettings
     serve: ServeSettings
+    plan: PlanSettings
     spark: SparkSettings
     broker: BrokerSettings
 

@@ -1,5 +1,6 @@
 """The servers, by group, and one of them."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,6 @@ import pyarrow as pa
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
-from serverload.contracts.errors import ServerloadError
 from serverload.contracts.instants import EPOCH, HOUR, hour_number
 from serverload.steps.hours import HourState
 from serverload.store.newest_forecasts import ForecastQuery, found_forecasts, issued_until, last_target
@@ -19,7 +19,7 @@ from serving.access import TO_READ
 from serving.answers import MEDIA_TYPES, Format, json_object, told_times
 from serving.descriptions import described
 from serving.parameters import LONGEST_NAME
-from serving.problems import ProblemError, bad_field
+from serving.problems import ProblemError
 from serving.service import Service, ServiceOf
 
 router = APIRouter(tags=["servers"], dependencies=TO_READ)
@@ -34,10 +34,8 @@ def servers(
     by: Annotated[Literal["type", "file"] | None, Query(description="By the file of groups if there is one.")] = None,
 ) -> dict[str, Any]:
     """All servers, grouped by their type or by the groups file; those of no group stand under an empty name."""
-    if by == "file" and service.groups is None:
-        raise bad_field("query", "by", "no groups file is set ([serve] groups_file)")
     rows = told_times(_servers(service)).to_dicts()
-    group_of = _groups(service, "type" if by == "type" or service.groups is None else "file", rows)
+    group_of = _groups(service.grouping(by), rows)
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(group_of.get(row["server_ip"], ""), []).append(row)
@@ -55,7 +53,7 @@ def server(
     found = rows.filter(pl.col("server_ip") == server).to_dicts()
     if not found:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"there is no server {server[:LONGEST_NAME]!r}")
-    group_of = _groups(service, "file" if service.groups else "type", found)
+    group_of = _groups(service.grouping(None), found)
     facts = found[0] | {"group": group_of.get(server, "")}
     return Response(
         json_object(facts, {"hours": _last_hours(service, server, hours), "forecasts": _coming(service, server)}),
@@ -71,13 +69,11 @@ def _servers(service: Service) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(service.tables.worked_out("servers", ["servers"], asked)))
 
 
-def _groups(service: Service, by: str, rows: list[dict[str, Any]]) -> dict[str, str]:
-    if by == "type" or service.groups is None:
-        return {row["server_ip"]: "" if row["server_type"] is None else str(row["server_type"]) for row in rows}
-    try:
-        return dict(service.groups.now())
-    except (ServerloadError, OSError) as error:
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the file of groups cannot be read") from error
+def _groups(given: Mapping[str, str] | None, rows: list[dict[str, Any]]) -> Mapping[str, str]:
+    """Group by server: as given, else its type."""
+    if given is not None:
+        return given
+    return {row["server_ip"]: "" if row["server_type"] is None else str(row["server_type"]) for row in rows}
 
 
 def _last_hours(service: Service, server: str, count: int) -> pl.DataFrame:

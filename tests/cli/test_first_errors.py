@@ -29,6 +29,8 @@ Run = Callable[..., Ran]
         ("train --feature-set half", 1, "feature_set"),
         ("train --trials 3", 2, "--trials and --minutes belong to --tune"),
         ("quality --by server", 1, "--by: 'server' is none of horizon, group, day, class or model"),
+        ("plan --by colour", 1, "--by: 'colour' is none of type, file"),
+        ("plan --replay", 1, "run `serverload backfill PATH` first"),
         ("quality", 1, "run `serverload backfill PATH` first"),
         ("drift", 1, "there is no champion; run `serverload train`"),
         ("stream", 1, "no broker is running; run `serverload broker start` or set [stream] bootstrap"),
