@@ -1,0 +1,113 @@
+// One server: its load as it was, what is forecast and how sure that is, hits and misses, reasons, revisions.
+import { choice, fill, h } from "../lib/dom.js";
+import { ask, got } from "../lib/data.js";
+import { keep, state } from "../lib/state.js";
+import { hour, percent, second } from "../lib/told.js";
+import { comingTable, pastTable } from "../parts/hour_tables.js";
+import { loadChart } from "../parts/load_chart.js";
+import { serverLegend } from "../parts/legend.js";
+import { showReasons } from "../parts/reasons.js";
+import { showRevisions } from "../parts/revisions.js";
+
+export const title = "Server";
+const USUAL = { server: "", hour: "", hours: 96, ahead: 24 };
+const HOURS = [48, 96, 168, 336].map((hours) => [hours, `${hours} h`]);
+const AHEADS = [1, 3, 6, 12, 24, 36, 48].map((hours) => [hours, `${hours} h ahead`]);
+
+export function show(main) {
+  let chosen = state(USUAL), told = null, shown = "";
+  if (!chosen.server) return ofWhich(main);
+  document.title = `${chosen.server} - serverload`;
+  const facts = h("p", { class: "summary" });
+  const bar = h("div", { class: "bar" });
+  const chart = h("div", { class: "chart load" });
+  const hits = h("p", { class: "quiet", role: "status" });
+  const coming = h("div", { class: "panel" }), why = h("div", { class: "panel", "aria-live": "polite" });
+  const revisions = h("div", { class: "panel" }), past = h("details", { class: "panel" });
+  fill(main, h("div", { class: "title" }, h("h1", {}, chosen.server), facts), bar,
+    h("section", { class: "panel", "aria-label": "Load and forecast" }, serverLegend(), chart, hits),
+    h("div", { class: "beside" }, coming, h("div", { class: "stack" }, why, revisions)), past);
+  window.addEventListener("popstate", () => { chosen = state(USUAL); draw(); });
+  new ResizeObserver(() => draw()).observe(chart);
+  controls();
+  return refresh;
+
+  function controls() {
+    const set = (name) => (value) => {
+      chosen = { ...chosen, [name]: Number(value) };
+      keep(chosen, USUAL, { back: true });
+      refresh();
+    };
+    fill(bar, choice("Past", HOURS, chosen.hours, set("hours")),
+      choice("Hits and misses of forecasts", AHEADS, chosen.ahead, set("ahead")),
+      h("a", { href: "/dashboard/fleet" }, "All servers"));
+  }
+
+  async function refresh() {
+    const path = `/servers/${encodeURIComponent(chosen.server)}`;
+    const [hours, horizon] = [Math.max(1, Math.min(744, chosen.hours)), Math.max(1, Math.min(168, chosen.ahead))];
+    const [server, outcomes, fleet] = await Promise.all([
+      got(path, { hours }), got(`${path}/outcomes`, { hours, horizon }), got("/fleet", { past: 1 })]);
+    if (!server || !outcomes || !fleet) return;
+    told = { ...server.data, outcomes: outcomes.data.outcomes, low_max: fleet.data.low_max, medium_max: fleet.data.medium_max };
+    told.forecasts = told.forecasts.filter((each) => each.workload_class !== null || each.basis === "none");
+    draw();
+  }
+
+  function pick(time) {
+    chosen = { ...chosen, hour: time };
+    keep(chosen, USUAL, { back: true });
+    draw();
+  }
+
+  function draw() {
+    if (!told || !chart.clientWidth) return;
+    const first = told.forecasts.find((each) => each.workload_class === "high") ?? told.forecasts[0];
+    const picked = told.forecasts.find((each) => hour(each.target_hour) === (chosen.hour && hour(chosen.hour))) ?? first;
+    fill(facts, `${told.group ? `group ${told.group}` : "without group"} · known since ${hour(told.first_hour)} · last session ${second(told.last_event)} UTC`);
+    fill(chart, loadChart(told, { width: chart.clientWidth, picked: picked?.target_hour, pick }));
+    const right = told.outcomes.filter((each) => each.correct).length;
+    hits.textContent = told.outcomes.length
+      ? `${chosen.ahead} h ahead: ${right} of ${told.outcomes.length} hours right (${percent(right / told.outcomes.length)}).`
+      : `No forecast made ${chosen.ahead} h ahead has matured in these hours.`;
+    fill(coming, ...comingTable(told.forecasts, picked, pick));
+    fill(past, ...pastTable(told.hours, told.outcomes, chosen.ahead));
+    explain(picked);
+  }
+
+  // Reasons and revisions of the picked hour, asked for once for each forecast.
+  async function explain(picked) {
+    const key = picked && `${picked.target_hour} ${picked.issued_hour} ${picked.revision}`;
+    if (key === shown) return;
+    shown = key;
+    if (!picked) {
+      fill(why, h("h2", {}, "Why this forecast"), h("p", { class: "quiet" }, "There is no forecast for the coming hours."));
+      fill(revisions);
+      return;
+    }
+    const [from, to] = [picked.target_hour, picked.target_hour];
+    const path = `/servers/${encodeURIComponent(chosen.server)}/reasons`;
+    const [reasons, every] = await Promise.all([
+      ask(path, { hour: picked.target_hour }), got("/forecasts", { server: chosen.server, from, to, revisions: "all" })]);
+    if (shown !== key) return;
+    fill(why, ...showReasons(picked, reasons));
+    if (every) fill(revisions, ...showRevisions(picked, every.data.forecasts));
+  }
+}
+
+// Without a server in the address: which one?
+function ofWhich(main) {
+  const list = h("datalist", { id: "servers" });
+  const form = h("form", { class: "bar", method: "get", action: location.pathname },
+    h("label", { class: "choice" }, h("span", {}, "Server"), h("input", { name: "server", list: "servers", required: true, autocomplete: "off" })),
+    h("button", { class: "main", type: "submit" }, "Show"), list);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.assign(`${location.pathname}?${new URLSearchParams(new FormData(form))}`);
+  });
+  fill(main, h("div", { class: "title" }, h("h1", {}, title), h("p", { class: "summary" }, "Which one? The fleet leads to each, too.")), form);
+  return async () => {
+    const answer = await got("/servers");
+    if (answer) fill(list, answer.data.groups.flatMap((group) => group.servers.map((each) => h("option", { value: each.server_ip }))));
+  };
+}
