@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check bench chaos docs
+.PHONY: help setup demo test quick check bench chaos picture docs
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,8 @@ quick: $(READY) ## the tests that need neither Spark nor a broker
 	$(BIN)/pytest tests/unit
 
 test: setup $(PEER) ## all tests
+	@command -v chromium >/dev/null || \
+		echo "serverload: the tests of the dashboard are left out: there is no chromium (on Debian or Ubuntu: install chromium)" >&2
 	$(BIN)/pytest
 
 check: $(READY) ## lint, format, types, import rule, generated documents
@@ -57,6 +59,9 @@ bench: setup ## measurements, each a ratio in one run
 
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos
+
+picture: $(READY) ## docs/dashboard.png: the fleet of the demo's home, which `make demo` leaves, as Chromium shows it
+	$(BIN)/python docs/make_picture.py demo-home
 
 docs: $(READY) ## write docs/tables.md, settings.md and metrics.md from the code
 	$(BIN)/python docs/make_reference.py

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 from pyspark.sql import SparkSession
@@ -27,8 +28,10 @@ SESSIONS = {
 """Beginnings of the tests that need Spark, by the session that they share."""
 # commands live too short for Java's second compiler; the sessions of the tests do not
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-# their peer has to be compiled; `make test` says so where it could not be
-collect_ignore = [] if find_spec("proton") else ["live/test_event_hub.py"]
+# a peer that has to be compiled, a browser of the system; `make test` says so where one is not there
+collect_ignore = ([] if find_spec("proton") else ["live/test_event_hub.py"]) + (
+    [] if which("chromium") else ["browser"]
+)
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
 
 # pyspark takes a process without a main file for its own doctests, and ends it; pytest-xdist's have none

@@ -25,7 +25,8 @@ _NAIVE = """,
 """
 _STEPS = "abs(list_position($classes, {said}) - list_position($classes, actual_class)) / 2"
 _CONFUSION = """
-    select actual_class, workload_class, count(*) as forecasts from grouped where role = 'issued' group by all
+    select actual_class, workload_class, count(*) as forecasts from grouped where role = 'issued'
+    group by actual_class, workload_class
     order by list_position($classes, actual_class), list_position($classes, workload_class)
 """
 _CALIBRATION = """,
@@ -43,7 +44,7 @@ _CALIBRATION = """,
     )
     select workload_class, bin, count(*) as rows, avg(given) as mean_probability,
         avg((actual_class = workload_class)::int) as share_that_came
-    from binned group by all order by list_position($classes, workload_class), bin
+    from binned group by workload_class, bin order by list_position($classes, workload_class), bin
 """
 
 
