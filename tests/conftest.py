@@ -29,9 +29,8 @@ SESSIONS = {
 # commands live too short for Java's second compiler; the sessions of the tests do not
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # a peer that has to be compiled, a browser of the system; `make test` says so where one is not there
-collect_ignore = ([] if find_spec("proton") else ["live/test_event_hub.py"]) + (
-    [] if which("chromium") else ["browser"]
-)
+NEEDED = {"live/test_event_hub.py": find_spec("proton"), "browser": which("chromium")}
+collect_ignore = [path for path, found in NEEDED.items() if not found]
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
 
 # pyspark takes a process without a main file for its own doctests, and ends it; pytest-xdist's have none

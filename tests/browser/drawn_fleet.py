@@ -1,4 +1,4 @@
-"""A whole fleet drawn from a seed and written without Spark: hours, forecasts of many issued hours, what came of them."""
+"""A fleet drawn from a seed and written without Spark: hours, forecasts of many issued hours, what came of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,9 +84,8 @@ class Fleet:
 
 
 def _matured(issued: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
-    found = issued.join(
-        came.rename({"hour": "target_hour", "load": "actual_peak_load"}), on=["server_ip", "target_hour"]
-    )
+    loads = came.rename({"hour": "target_hour", "load": "actual_peak_load"})
+    found = issued.join(loads, on=["server_ip", "target_hour"])
     actual = workload_class(found["actual_peak_load"].to_numpy(), low_max=LOW_MAX, medium_max=MEDIUM_MAX)
     chance = pl.coalesce(pl.when(pl.Series(actual) == name).then(f"probability_{name}") for name in CLASSES)
     misses = [pl.col(f"probability_{name}") - pl.Series(actual == name) for name in ("low", "high")]

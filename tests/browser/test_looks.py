@@ -63,9 +63,8 @@ def test_the_theme_follows_the_system_or_the_button_and_stays(look: Look) -> Non
     page = look("quality", color_scheme="dark")
 
     def ground() -> int:
-        return sum(
-            map(int, page.evaluate("getComputedStyle(document.documentElement).backgroundColor.match(/[0-9]+/g)"))
-        )
+        colour = "getComputedStyle(document.documentElement).backgroundColor.match(/[0-9]+/g).map(Number)"
+        return sum(page.evaluate(colour))
 
     assert ground() < 200
     page.get_by_role("button", name="Theme").click()

@@ -19,6 +19,13 @@ from serverload.store.table_reader import forecasts
 
 Look = Callable[..., Page]
 SERVER = "10.0.0.2"
+SAME_AS_ISSUED = """
+    select avg((actual_class = case when load <= 100 then 'low' when load <= 500 then 'medium' else 'high' end)::int)
+    from (
+        select actual_class, coalesce(peak_load, 0) as load
+        from outcomes left join hours on hours.server_ip = outcomes.server_ip and hours.hour = outcomes.issued_hour
+    )
+"""
 
 
 def column(page: Page, table: str, place: int) -> list[str]:
@@ -37,9 +44,8 @@ def test_from_the_fleet_to_a_server_to_the_reasons_of_an_hour(look: Look, home: 
 
     at = LAST + timedelta(hours=6)
     issued = forecasts(str(home), server=SERVER, at=at)
-    told = pl.DataFrame(
-        pl.from_arrow(forecast_reasons(str(home), issued, lambda _: FOREST, retire_after_hours=168, top=8))
-    )
+    rows = forecast_reasons(str(home), issued, lambda _: FOREST, retire_after_hours=168, top=8)
+    told = pl.DataFrame(pl.from_arrow(rows))
     said = issued.to_pylist()[0]["workload_class"]
     expect(page.get_by_role("heading", name="Why")).to_contain_text(f"{at:%H:%M} is said to be {said}")
     features = page.get_by_role("region", name="Reasons").locator(".mono")
@@ -89,29 +95,24 @@ def test_quality_beside_naive_forecasts(look: Look, home: Path) -> None:
     scores = quality(str(home), days=7, by="group").to_pylist()
     assert column(page, "Scores", 0) == [row["group"] for row in scores]
     assert column(page, "Scores", 2) == [f"{100 * row['accuracy']:.1f} %" for row in scores]
+    outcomes = DeltaTable(f"{home}/tables/forecast_outcomes").to_pyarrow_table()
+    hours = DeltaTable(f"{home}/tables/hourly_load").to_pyarrow_table()
     with duckdb.connect() as connection:
-        for name in ("forecast_outcomes", "hourly_load"):
-            connection.register(name, DeltaTable(f"{home}/tables/{name}").to_pyarrow_table())
-        as_before = "select avg((actual_class = case when coalesce(h.peak_load, 0) <= 100 then 'low' when coalesce(h.peak_load, 0) <= 500 then 'medium' else 'high' end)::int)"
-        joined = (
-            "from forecast_outcomes o left join hourly_load h on h.server_ip = o.server_ip and h.hour = o.issued_hour"
-        )
-        (counted,) = connection.sql(f"{as_before} {joined}").fetchone()
-        cells = connection.sql(
-            "select actual_class, workload_class, count(*) from forecast_outcomes group by all"
-        ).fetchall()
+        connection.register("outcomes", outcomes)
+        connection.register("hours", hours)
+        right = connection.sql(SAME_AS_ISSUED).fetchone()[0]
+        cells = connection.sql("select actual_class, workload_class, count(*) from outcomes group by all").fetchall()
     page.get_by_label("By").select_option("model")
     page.get_by_role("rowheader", name="3", exact=True).wait_for()
-    assert column(page, "Scores", 3)[0].startswith(f"{100 * counted:.1f} %")
+    assert column(page, "Scores", 3)[0].startswith(f"{100 * right:.1f} %")
     table = page.get_by_role("region", name="Confusion")
     for actual, said, count in cells:
         place = ["low", "medium", "high"].index(said) + 1
         row = table.locator("tbody tr", has=page.get_by_role("rowheader", name=actual))
         expect(row.locator("td").nth(place - 1)).to_contain_text(f"{count:,} ")
-    joined = pl.DataFrame(pl.from_arrow(DeltaTable(f"{home}/tables/forecast_outcomes").to_pyarrow_table()))
     bins = page.locator("figure", has_text="high").locator("circle.bin.high")
     assert bins.count() >= 5
-    assert sum(int(each.replace(",", "")) for each in column(page, "Calibration", 3)) == 3 * joined.height
+    assert sum(int(each.replace(",", "")) for each in column(page, "Calibration", 3)) == 3 * outcomes.num_rows
 
 
 def test_the_pipeline_with_what_was_refused_as_it_came(look: Look, home: Path) -> None:
