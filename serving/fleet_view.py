@@ -78,7 +78,7 @@ def coming_columns(forecasts: pl.DataFrame, servers: Sequence[str], first: int, 
     """The columns of a FleetView that tell of the hours `first .. first + count - 1` (numbers)."""
     place = {name: number for number, name in enumerate(servers)}
     known = forecasts.filter(pl.col("workload_class").is_not_null() & pl.col("server_ip").is_in(list(place)))
-    row = known["server_ip"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
+    row = np.array([place[name] for name in known["server_ip"]], dtype=np.int64)
     hour = known["target_hour"].dt.epoch("us").to_numpy() // 3_600_000_000 - first
     letters = np.full((len(servers), count), NO_FORECAST, dtype="U1")
     letters[row, hour] = known["workload_class"].replace_strict(LETTERS, return_dtype=pl.String).to_numpy()

@@ -51,7 +51,8 @@ def server(
     """What is known of a server, its last hours, each observed, idle, missing or retired, and its newest forecasts."""
     found = known_server(service, server)
     group_of = _groups(service, "file" if service.groups else "type", [found])
-    facts = found | {"group": group_of.get(server, "")}
+    borders = {"low_max": service.rules.low_max, "medium_max": service.rules.medium_max}
+    facts = found | {"group": group_of.get(server, "")} | borders
     return Response(
         json_object(facts, {"hours": _last_hours(service, server, hours), "forecasts": _coming(service, server)}),
         media_type=_JSON,

@@ -6,7 +6,7 @@ export function keepLive(button, refreshes) {
   const all = async () => {
     if (running) return;
     running = true;
-    for (const refresh of refreshes) await refresh();
+    await Promise.allSettled(refreshes.map((refresh) => refresh()));
     running = false;
   };
   button.addEventListener("click", () => {

@@ -1,14 +1,14 @@
 // Times (all UTC), shares and ages as people read them.
 const HOUR = 3600e3;
 const part = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
-const DAY = part({ weekday: "short", day: "numeric", month: "short" });
+const WEEKDAY = part({ weekday: "short" }), DATE = part({ day: "numeric", month: "short" });
 const TIME = part({ hour: "2-digit", minute: "2-digit" });
 const SECOND = part({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const COUNT = new Intl.NumberFormat("en-GB");
 
 export const hoursAfter = (time, count) => new Date(new Date(time).getTime() + count * HOUR);
 export const iso = (time) => time.toISOString().slice(0, 19) + "Z";
-export const day = (time) => DAY.format(new Date(time));
+export const day = (time) => `${WEEKDAY.format(new Date(time))} ${DATE.format(new Date(time))}`;
 export const clock = (time) => TIME.format(new Date(time));
 export const hour = (time) => `${day(time)} ${clock(time)}`;
 export const second = (time) => (time ? SECOND.format(new Date(time)) : "never");

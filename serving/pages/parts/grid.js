@@ -1,6 +1,6 @@
 // Servers x hours as a table of which only the rows in sight are in the document: arrow keys move through all of it.
 import { h } from "../lib/dom.js";
-import { TOLD_LETTER, strength } from "../lib/classes.js";
+import { OF_LETTER, TOLD_LETTER, strength } from "../lib/classes.js";
 import { clock, day, hour, hoursAfter, load } from "../lib/told.js";
 
 const ROW = 24, SPARE = 4, FACTS = 3;
@@ -37,6 +37,7 @@ export class FleetGrid {
     this.element.setAttribute("aria-rowcount", rows.length + 1);
     this.element.setAttribute("aria-colcount", FACTS + span.past + span.ahead);
     this.active.row = Math.min(this.active.row, Math.max(0, rows.length - 1));
+    this.active.column = Math.min(this.active.column, FACTS + span.past + span.ahead - 1);
     for (const line of this.pool) line.row = null;
     this.draw();
   }
@@ -100,7 +101,7 @@ export class FleetGrid {
     line.cells.forEach((cell, column) => {
       const letter = column < past ? row.past[column] : row.coming[column - past];
       const sure = column < past ? "" : ` f s${strength(row.said[column - past] ?? 0)}`;
-      cell.className = `c ${letter === "-" ? "missing" : TOLD_LETTER[letter].split(/[ ,]/)[0]}${sure}`;
+      cell.className = `c ${OF_LETTER[letter]}${sure}`;
       cell.setAttribute("aria-label", this.told(place, column));
     });
     [...line.facts, ...line.cells].forEach((cell, column) => { cell.id = `cell-${place}-${column}`; });

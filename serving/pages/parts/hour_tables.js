@@ -3,9 +3,9 @@ import { h, table } from "../lib/dom.js";
 import { CLASSES } from "../lib/classes.js";
 import { hour, load, percent } from "../lib/told.js";
 
-export function comingTable(forecasts, picked, pick) {
+export function comingTable(forecasts, pick) {
   const choose = (row) => h("button", {
-    type: "button", class: "hour", "aria-pressed": String(row === picked), onclick: () => pick(row.target_hour),
+    type: "button", class: "hour", "aria-pressed": "false", dataset: { hour: row.target_hour }, onclick: () => pick(row.target_hour),
   }, hour(row.target_hour));
   const columns = [
     ["Hour (UTC)", choose],
@@ -17,6 +17,12 @@ export function comingTable(forecasts, picked, pick) {
   ];
   return [h("h2", {}, "Coming hours"), forecasts.length ? table("Forecasts of the coming hours", columns, forecasts, { class: "coming" })
     : h("p", { class: "quiet" }, "None has been issued.")];
+}
+
+export function markPicked(element, picked) {
+  for (const button of element.querySelectorAll("button.hour")) {
+    button.setAttribute("aria-pressed", String(button.dataset.hour === picked?.target_hour));
+  }
 }
 
 export const said = (name) => (name === null ? "no forecast" : h("span", { class: "said" }, h("span", { class: `c ${name}`, "aria-hidden": "true" }), name));

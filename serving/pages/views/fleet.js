@@ -31,7 +31,7 @@ export function show(main) {
   const grid = new FleetGrid(address, (line) => { pointed.textContent = line; });
   fill(main, h("div", { class: "fleet" },
     h("div", { class: "title" }, h("h1", {}, title), summary), bar, fleetLegend(), empty, grid.element, pointed));
-  window.addEventListener("popstate", () => { chosen = state(USUAL); refresh(); });
+  window.addEventListener("popstate", () => { chosen = state(USUAL); controls(); draw(); refresh(); });
   controls();
   return refresh;
 

@@ -8,20 +8,29 @@ export const title = "Pipeline";
 
 export function show(main) {
   const summary = h("p", { class: "summary", role: "status" });
-  const body = h("div", { class: "stack" }), refused = h("section", { class: "panel" }), versions = h("section", { class: "panel" });
-  let rejects = "", models = "";
-  fill(main, h("div", { class: "title" }, h("h1", {}, title), summary), body, refused, versions);
+  const stand = h("div", {}), [lines, happened, refused, versions] = [1, 2, 3, 4].map(() => h("section", { class: "panel" }));
+  const shown = new Map();
+  fill(main, h("div", { class: "title" }, h("h1", {}, title), summary), stand, lines, happened, refused, versions);
   return async () => {
     const [pipeline, told, registered] = await Promise.all([got("/pipeline"), got("/rejects"), got("/models")]);
     if (pipeline) {
-      const { troubles } = pipeline.data, wrong = Object.values(troubles);
+      const wrong = Object.values(pipeline.data.troubles);
       fill(summary, wrong.length ? h("b", { class: "bad" }, wrong.join("; ")) : "no trouble is told of");
-      fill(body, tiles(pipeline.data), batches(pipeline.data), events(pipeline.data));
+      fill(stand, tiles(pipeline.data));
+      renew(lines, pipeline.data.batches, batches);
+      renew(happened, pipeline.data.events, events);
     }
-    // examples stay open while they are the same
-    if (told && rejects !== (rejects = JSON.stringify(told.data))) fill(refused, ...reasons(told.data));
-    if (registered && models !== (models = JSON.stringify(registered.data))) fill(versions, ...promotions(registered.data));
+    if (told) renew(refused, told.data, reasons);
+    if (registered) renew(versions, registered.data, promotions);
   };
+
+  // What is the same is left alone: places scrolled to and examples laid open stay.
+  function renew(element, data, parts) {
+    const now = JSON.stringify(data);
+    if (shown.get(element) === now) return;
+    shown.set(element, now);
+    fill(element, ...parts(data));
+  }
 }
 
 function tiles({ now, watermark, newest_closed_hour, newest_issued_at, last_live_batch_at, lines, lost_offsets, servers }) {
@@ -37,23 +46,23 @@ function tiles({ now, watermark, newest_closed_hour, newest_issued_at, last_live
     tile("Lost offsets", count(lost_offsets), lost_offsets ? "deleted before they were read" : "nothing was lost"));
 }
 
-function batches({ batches: rows }) {
+function batches(rows) {
   const columns = [
     ["Committed", (row) => second(row.committed_at)], ["Source", (row) => row.source], ["Batch", (row) => String(row.batch_id), "number"],
     ["Read", (row) => count(row.read), "number"], ["Accepted", (row) => count(row.accepted), "number"], ["Refused", (row) => count(row.rejected), "number"],
     ["Skipped", (row) => count(row.skipped), "number"], ["Lost", (row) => count(row.lost_offsets ?? 0), "number"],
     ["Took", (row) => `${row.seconds.toFixed(1)} s`, "number"], ["Newest event", (row) => second(row.last_event)],
   ];
-  return h("section", { class: "panel" }, h("h2", {}, "Newest batches"),
-    rows.length ? [h("p", { class: "legend" }, h("span", { class: "key of-read" }, "■ ", h("span", { class: "ink" }, "lines read")),
-      h("span", { class: "key of-rejected" }, "■ ", h("span", { class: "ink" }, "refused")), h("span", { class: "key of-seconds" }, "― ", h("span", { class: "ink" }, "seconds from the batch's own time to its commit"))),
-    h("div", { class: "chart" }, batchBars(rows)), table("Batches", columns, rows, { class: "short" })] : h("p", { class: "quiet" }, "No batch has been committed yet."));
+  if (!rows.length) return [h("h2", {}, "Newest batches"), h("p", { class: "quiet" }, "No batch has been committed yet.")];
+  const key = (style, name) => h("span", { class: "key" }, h("span", { class: `swatch ${style}`, "aria-hidden": "true" }), name);
+  return [h("h2", {}, "Newest batches"),
+    h("p", { class: "legend" }, key("of-read", "lines read"), key("of-rejected", "refused"), key("of-seconds", "seconds from the batch's own time to its commit")),
+    h("div", { class: "chart" }, batchBars(rows)), table("Batches", columns, rows, { class: "short" })];
 }
 
-function events({ events: rows }) {
+function events(rows) {
   const columns = [["When", (row) => second(row.event_at)], ["Event", (row) => row.event], ["Version", (row) => row.model_version ?? ""], ["Detail", (row) => row.detail ?? ""]];
-  return h("section", { class: "panel" }, h("h2", {}, "What befell the stream"),
-    rows.length ? table("Events", columns, rows) : h("p", { class: "quiet" }, "Nothing is told of."));
+  return [h("h2", {}, "What befell the stream"), rows.length ? table("Events", columns, rows) : h("p", { class: "quiet" }, "Nothing is told of.")];
 }
 
 function reasons({ read, rejects }) {

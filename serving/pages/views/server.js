@@ -3,7 +3,7 @@ import { choice, fill, h } from "../lib/dom.js";
 import { ask, got } from "../lib/data.js";
 import { keep, state } from "../lib/state.js";
 import { hour, percent, second } from "../lib/told.js";
-import { comingTable, pastTable } from "../parts/hour_tables.js";
+import { comingTable, markPicked, pastTable } from "../parts/hour_tables.js";
 import { loadChart } from "../parts/load_chart.js";
 import { serverLegend } from "../parts/legend.js";
 import { showReasons } from "../parts/reasons.js";
@@ -15,7 +15,7 @@ const HOURS = [48, 96, 168, 336].map((hours) => [hours, `${hours} h`]);
 const AHEADS = [1, 3, 6, 12, 24, 36, 48].map((hours) => [hours, `${hours} h ahead`]);
 
 export function show(main) {
-  let chosen = state(USUAL), told = null, shown = "";
+  let chosen = state(USUAL), told = null, before = "", shown = "";
   if (!chosen.server) return ofWhich(main);
   document.title = `${chosen.server} - serverload`;
   const facts = h("p", { class: "summary" });
@@ -27,8 +27,8 @@ export function show(main) {
   fill(main, h("div", { class: "title" }, h("h1", {}, chosen.server), facts), bar,
     h("section", { class: "panel", "aria-label": "Load and forecast" }, serverLegend(), chart, hits),
     h("div", { class: "beside" }, coming, h("div", { class: "stack" }, why, revisions)), past);
-  window.addEventListener("popstate", () => { chosen = state(USUAL); draw(); });
-  new ResizeObserver(() => draw()).observe(chart);
+  window.addEventListener("popstate", () => { chosen = state(USUAL); controls(); draw(); refresh(); });
+  new ResizeObserver(() => drawChart()).observe(chart);
   controls();
   return refresh;
 
@@ -46,52 +46,67 @@ export function show(main) {
   async function refresh() {
     const path = `/servers/${encodeURIComponent(chosen.server)}`;
     const [hours, horizon] = [Math.max(1, Math.min(744, chosen.hours)), Math.max(1, Math.min(168, chosen.ahead))];
-    const [server, outcomes, fleet] = await Promise.all([
-      got(path, { hours }), got(`${path}/outcomes`, { hours, horizon }), got("/fleet", { past: 1 })]);
-    if (!server || !outcomes || !fleet) return;
-    told = { ...server.data, outcomes: outcomes.data.outcomes, low_max: fleet.data.low_max, medium_max: fleet.data.medium_max };
-    told.forecasts = told.forecasts.filter((each) => each.workload_class !== null || each.basis === "none");
+    const [server, outcomes] = await Promise.all([got(path, { hours }), got(`${path}/outcomes`, { hours, horizon })]);
+    if (!server || !outcomes) return;
+    const known = JSON.stringify([server.data, outcomes.data]);
+    if (known === before) return;
+    before = known;
+    told = { ...server.data, outcomes: outcomes.data.outcomes };
     draw();
   }
 
   function pick(time) {
     chosen = { ...chosen, hour: time };
     keep(chosen, USUAL, { back: true });
-    draw();
+    drawPicked();
+  }
+
+  // The hour in the address, else the first that is high, else the first of all.
+  function picked() {
+    const { forecasts } = told;
+    return forecasts.find((each) => chosen.hour && Date.parse(each.target_hour) === Date.parse(chosen.hour))
+      ?? forecasts.find((each) => each.workload_class === "high") ?? forecasts[0];
   }
 
   function draw() {
-    if (!told || !chart.clientWidth) return;
-    const first = told.forecasts.find((each) => each.workload_class === "high") ?? told.forecasts[0];
-    const picked = told.forecasts.find((each) => hour(each.target_hour) === (chosen.hour && hour(chosen.hour))) ?? first;
+    if (!told) return;
     fill(facts, `${told.group ? `group ${told.group}` : "without group"} · known since ${hour(told.first_hour)} · last session ${second(told.last_event)} UTC`);
-    fill(chart, loadChart(told, { width: chart.clientWidth, picked: picked?.target_hour, pick }));
     const right = told.outcomes.filter((each) => each.correct).length;
     hits.textContent = told.outcomes.length
       ? `${chosen.ahead} h ahead: ${right} of ${told.outcomes.length} hours right (${percent(right / told.outcomes.length)}).`
       : `No forecast made ${chosen.ahead} h ahead has matured in these hours.`;
-    fill(coming, ...comingTable(told.forecasts, picked, pick));
+    fill(coming, ...comingTable(told.forecasts, pick));
     fill(past, ...pastTable(told.hours, told.outcomes, chosen.ahead));
-    explain(picked);
+    drawPicked();
+  }
+
+  function drawPicked() {
+    drawChart();
+    markPicked(coming, picked());
+    explain(picked());
+  }
+
+  function drawChart() {
+    if (told && chart.clientWidth) fill(chart, loadChart(told, { width: chart.clientWidth, picked: picked()?.target_hour, pick }));
   }
 
   // Reasons and revisions of the picked hour, asked for once for each forecast.
-  async function explain(picked) {
-    const key = picked && `${picked.target_hour} ${picked.issued_hour} ${picked.revision}`;
+  async function explain(forecast) {
+    const key = forecast && `${forecast.target_hour} ${forecast.issued_hour} ${forecast.revision}`;
     if (key === shown) return;
     shown = key;
-    if (!picked) {
+    if (!forecast) {
       fill(why, h("h2", {}, "Why this forecast"), h("p", { class: "quiet" }, "There is no forecast for the coming hours."));
       fill(revisions);
       return;
     }
-    const [from, to] = [picked.target_hour, picked.target_hour];
+    const [from, to] = [forecast.target_hour, forecast.target_hour];
     const path = `/servers/${encodeURIComponent(chosen.server)}/reasons`;
     const [reasons, every] = await Promise.all([
-      ask(path, { hour: picked.target_hour }), got("/forecasts", { server: chosen.server, from, to, revisions: "all" })]);
+      ask(path, { hour: forecast.target_hour }), got("/forecasts", { server: chosen.server, from, to, revisions: "all" })]);
     if (shown !== key) return;
-    fill(why, ...showReasons(picked, reasons));
-    if (every) fill(revisions, ...showRevisions(picked, every.data.forecasts));
+    fill(why, ...showReasons(forecast, reasons));
+    if (every) fill(revisions, ...showRevisions(forecast, every.data.forecasts));
   }
 }
 
