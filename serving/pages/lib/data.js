@@ -1,5 +1,6 @@
 // Asks the service for data; shows the key that it may want, and asks for one where it is refused.
 const KEY = "serverload.key";
+const troubles = new Map();
 let told = () => {};
 let asking = null;
 
@@ -14,7 +15,6 @@ export async function ask(path, parameters = {}) {
     const answer = await asked(query.size ? `${path}?${query}` : path);
     const body = await answer.json();
     if (!answer.ok) return { problem: body.detail, status: answer.status };
-    told("");
     return { data: body, etag: answer.headers.get("etag") };
   } catch (error) {
     return { problem: `The service does not answer (${error.message}).`, status: 0 };
@@ -25,12 +25,10 @@ document.getElementById("key").addEventListener("cancel", (event) => event.preve
 
 // As `ask`, where a problem is told at the top of the page and null is given.
 export async function got(path, parameters = {}) {
-  const answer = await ask(path, parameters);
-  if (answer.problem !== undefined) {
-    told(answer.problem);
-    return null;
-  }
-  return answer;
+  const answer = await ask(path, parameters), wrong = answer.problem !== undefined;
+  if (wrong) troubles.set(path, answer.problem); else troubles.delete(path);
+  told([...troubles.values()][0] ?? "");
+  return wrong ? null : answer;
 }
 
 async function asked(address) {

@@ -17,11 +17,11 @@ export const percent = (share, digits = 0) => (share === null || share === undef
 export const figure = (number, digits = 3) => (number === null || number === undefined ? "-" : number.toFixed(digits));
 export const load = (number) => (number === null || number === undefined ? "-" : COUNT.format(Math.round(number * 10) / 10));
 
-export function age(from, to = Date.now()) {
-  if (!from) return "never";
+export function span(from, to = Date.now()) {
   const minutes = Math.max(0, (new Date(to) - new Date(from)) / 60e3);
-  if (minutes < 1) return "just now";
-  if (minutes < 120) return `${Math.round(minutes)} min ago`;
-  if (minutes < 48 * 60) return `${Math.round(minutes / 60)} h ago`;
-  return `${COUNT.format(Math.round(minutes / 1440))} days ago`;
+  if (minutes < 120) return `${Math.round(minutes)} min`;
+  if (minutes < 48 * 60) return `${Math.round(minutes / 60)} h`;
+  return `${COUNT.format(Math.round(minutes / 1440))} days`;
 }
+
+export const age = (from, to = Date.now()) => (from ? `${span(from, to)} ago` : "never");

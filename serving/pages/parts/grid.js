@@ -31,15 +31,23 @@ export class FleetGrid {
   // `rows`: name, group, high, expected, past, loads, coming, said, highs; `span`: first, past, ahead.
   show(rows, span) {
     this.rows = rows;
-    if (this.span?.first !== span.first || this.span.past !== span.past) this.headings(span);
+    const moved = this.span?.past !== span.past;
+    if (moved || this.span.first !== span.first) this.headings(span);
     this.span = span;
     this.body.style.height = `${rows.length * ROW}px`;
     this.element.setAttribute("aria-rowcount", rows.length + 1);
     this.element.setAttribute("aria-colcount", FACTS + span.past + span.ahead);
     this.active.row = Math.min(this.active.row, Math.max(0, rows.length - 1));
     this.active.column = Math.min(this.active.column, FACTS + span.past + span.ahead - 1);
-    for (const line of this.pool) line.row = null;
+    for (const line of this.pool) this.rest(line);
     this.draw();
+    if (moved) this.revealNow();
+  }
+
+  // On a narrow screen the hours ahead are the first to be seen.
+  revealNow() {
+    const now = this.pool[0]?.cells[this.span.past];
+    if (now) this.element.scrollLeft = now.offsetLeft - this.element.clientWidth / 2;
   }
 
   headings({ first, past, ahead }) {
@@ -47,14 +55,14 @@ export class FleetGrid {
     this.element.style.setProperty("--hours", columns.length);
     const days = columns.map((time, place) => (place === 0 || time.getUTCHours() === 0
       ? h("span", { class: place >= past ? "ahead" : "" }, columns.length - place > 6 ? day(time) : "") : h("span")));
-    const heads = ["Server", "Group", "High"].map((told, place) =>
+    const heads = ["Server", "Group", "High ahead"].map((told, place) =>
       h("span", { role: "columnheader", "aria-colindex": place + 1, class: `fact fact${place}` }, told));
     const hours = columns.map((time, place) => h("span", {
       role: "columnheader", "aria-colindex": FACTS + place + 1, "aria-label": hour(time), class: place >= past ? "ahead" : "",
     }, time.getUTCHours() % 6 === 0 ? clock(time).slice(0, 2) : ""));
     this.head.replaceChildren(
       h("div", { class: "row days", "aria-hidden": "true" }, h("span", { class: "fact fact0" }), h("span", { class: "fact fact1" }),
-        h("span", { class: "fact fact2" }, "ahead"), days),
+        h("span", { class: "fact fact2" }), days),
       h("div", { class: "row", role: "row", "aria-rowindex": 1 }, heads, hours));
     const line = h("div", { class: "row now", "aria-hidden": "true" }, h("span"));
     line.firstChild.style.gridColumnStart = FACTS + past + 1;
@@ -72,7 +80,7 @@ export class FleetGrid {
     const wanted = new Set(Array.from({ length: last - first }, (_, place) => first + place));
     const free = this.pool.filter((line) => !wanted.delete(line.row));
     for (const row of wanted) this.lay(free.pop(), row);
-    for (const line of free) { line.row = null; line.element.hidden = true; }
+    for (const line of free) this.rest(line);
     this.mark();
   }
 
@@ -81,10 +89,18 @@ export class FleetGrid {
     const facts = [h("span", { role: "rowheader", class: "fact fact0" }, link),
       h("span", { role: "gridcell", class: "fact fact1" }), h("span", { role: "gridcell", class: "fact fact2" })];
     const cells = this.columns.map(() => h("span", { role: "gridcell" }));
-    [...facts, ...cells].forEach((cell, place) => cell.setAttribute("aria-colindex", place + 1));
-    const element = h("div", { class: "row", role: "row" }, facts, cells);
+    const all = [...facts, ...cells];
+    all.forEach((cell, place) => cell.setAttribute("aria-colindex", place + 1));
+    const element = h("div", { class: "row", role: "row" }, all);
     this.body.append(element);
-    return { element, link, facts, cells, row: null };
+    return { element, link, facts, cells, all, row: null };
+  }
+
+  // Nothing is in this line; an id is that of one cell alone.
+  rest(line) {
+    line.row = null;
+    line.element.hidden = true;
+    for (const cell of line.all) cell.removeAttribute("id");
   }
 
   lay(line, place) {
@@ -104,7 +120,7 @@ export class FleetGrid {
       cell.className = `c ${OF_LETTER[letter]}${sure}`;
       cell.setAttribute("aria-label", this.told(place, column));
     });
-    [...line.facts, ...line.cells].forEach((cell, column) => { cell.id = `cell-${place}-${column}`; });
+    line.all.forEach((cell, column) => { cell.id = `cell-${place}-${column}`; });
   }
 
   // What a cell says; columns from -3 to -1 are the facts.
@@ -126,8 +142,8 @@ export class FleetGrid {
   mark() {
     this.marked?.classList.remove("active");
     const { row, column } = this.active;
-    this.marked = document.getElementById(`cell-${row}-${column}`);
-    if (!this.marked || !this.rows.length || this.pool.every((line) => line.row !== row)) {
+    this.marked = this.pool.find((line) => line.row === row)?.all[column];
+    if (!this.marked) {
       this.element.removeAttribute("aria-activedescendant");
       return;
     }

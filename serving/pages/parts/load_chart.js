@@ -40,9 +40,9 @@ function axes(svg, x, y, borders, width) {
   const ticks = x.ticks(d3.utcHour.every(width > 700 ? 6 : 12));
   svg.append("g").attr("class", "axis").attr("transform", `translate(0,${HEIGHT - BOTTOM})`)
     .call(d3.axisBottom(x).tickValues(ticks).tickFormat(clock).tickSizeOuter(0));
-  svg.append("g").attr("class", "days").selectAll("text").data(days).join("text")
+  svg.append("g").attr("class", "days").selectAll("text").data(days.filter((each) => x(each) < width - 70)).enter().append("text")
     .attr("x", (each) => x(each) + 4).attr("y", HEIGHT - 6).text(day);
-  svg.append("g").attr("class", "days").selectAll("line").data(days).join("line")
+  svg.append("g").attr("class", "days").selectAll("line").data(days).enter().append("line")
     .attr("x1", (each) => x(each)).attr("x2", (each) => x(each)).attr("y1", TOP).attr("y2", HEIGHT - 2);
   svg.append("g").attr("class", "axis").attr("transform", `translate(${LEFT},0)`)
     .call(d3.axisLeft(y).tickValues([0, ...borders, ...y.ticks(4).filter((each) => each > 1.3 * borders[1])]).tickFormat(load));
@@ -53,13 +53,13 @@ function gaps(svg, hours, x, y, wide) {
   const [low, high] = y.range();
   svg.append("defs").append("pattern").attr("id", "hatch").attr("width", 5).attr("height", 5).attr("patternUnits", "userSpaceOnUse")
     .attr("patternTransform", "rotate(45)").append("line").attr("class", "hatch").attr("y2", 5);
-  svg.append("g").attr("class", "gaps").selectAll("rect").data(holes).join("rect")
+  svg.append("g").attr("class", "gaps").selectAll("rect").data(holes).enter().append("rect")
     .attr("x", (each) => x(at(each))).attr("width", wide).attr("y", high).attr("height", low - high).attr("fill", "url(#hatch)")
     .append("title").text((each) => `${hour(each.hour)}: missing`);
 }
 
 function chances(svg, forecasts, bands, { x, y, wide, picked, pick }) {
-  const columns = svg.append("g").attr("class", "ahead").selectAll("g").data(forecasts).join("g")
+  const columns = svg.append("g").attr("class", "ahead").selectAll("g").data(forecasts).enter().append("g")
     .attr("data-hour", (each) => each.target_hour).on("click", (each) => pick(each.target_hour));
   for (const name of CLASSES) {
     const [from, to] = bands[name];
@@ -93,7 +93,7 @@ function line(svg, hours, x, y, wide) {
 
 function marks(svg, outcomes, x, wide) {
   const middle = HEIGHT - 22;
-  const each = svg.append("g").attr("class", "marks").selectAll("g").data(outcomes).join("g")
+  const each = svg.append("g").attr("class", "marks").selectAll("g").data(outcomes).enter().append("g")
     .attr("class", (row) => (row.correct ? "hit" : "miss")).attr("transform", (row) => `translate(${x(at(row)) + wide / 2},${middle})`);
   each.filter((row) => row.correct).append("circle").attr("r", Math.min(2.2, wide / 2));
   each.filter((row) => !row.correct).append("path").attr("d", "M-3,-3L3,3M-3,3L3,-3");

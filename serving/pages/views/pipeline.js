@@ -1,7 +1,7 @@
 // How lines come in: how far, how fast, what was refused and why, which model is at work.
 import { fill, h, table } from "../lib/dom.js";
 import { got } from "../lib/data.js";
-import { age, count, hour, percent, second } from "../lib/told.js";
+import { age, count, hour, percent, second, span } from "../lib/told.js";
 import { batchBars } from "../parts/charts.js";
 
 export const title = "Pipeline";
@@ -37,7 +37,7 @@ function tiles({ now, watermark, newest_closed_hour, newest_issued_at, last_live
   const tile = (name, main, more) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, h("b", {}, main), h("span", { class: "quiet" }, more)));
   const read = (source) => `${count(lines[source].read)} read, ${count(lines[source].rejected)} refused, ${count(lines[source].skipped)} skipped`;
   return h("dl", { class: "tiles", "aria-label": "How it stands" },
-    tile("Watermark", watermark ? second(watermark) : "none yet", watermark ? `event time lags ${age(watermark, now)}` : "no sessions"),
+    tile("Watermark", watermark ? second(watermark) : "none yet", watermark ? `${span(watermark, now)} behind now` : "no sessions"),
     tile("Newest closed hour", newest_closed_hour ? hour(newest_closed_hour) : "none yet", `${count(servers)} servers`),
     tile("Newest forecasts", age(newest_issued_at, now), second(newest_issued_at)),
     tile("Last live batch", age(last_live_batch_at, now), second(last_live_batch_at)),

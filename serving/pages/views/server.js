@@ -102,9 +102,11 @@ export function show(main) {
     }
     const [from, to] = [forecast.target_hour, forecast.target_hour];
     const path = `/servers/${encodeURIComponent(chosen.server)}/reasons`;
+    why.setAttribute("aria-busy", "true");
     const [reasons, every] = await Promise.all([
       ask(path, { hour: forecast.target_hour }), got("/forecasts", { server: chosen.server, from, to, revisions: "all" })]);
     if (shown !== key) return;
+    why.removeAttribute("aria-busy");
     fill(why, ...showReasons(forecast, reasons));
     if (every) fill(revisions, ...showRevisions(forecast, every.data.forecasts));
   }
