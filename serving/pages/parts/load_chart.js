@@ -2,11 +2,14 @@
 import { CLASSES } from "../lib/classes.js";
 import { clock, day, hour, load } from "../lib/told.js";
 
+// On a screen that is narrower it is scrolled.
+const NARROWEST = 720;
 const HEIGHT = 300, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 54, HOUR = 3600e3;
 const { d3 } = window;
 const at = (row) => new Date(row.hour ?? row.target_hour);
 
-export function loadChart({ server_ip, hours, forecasts, outcomes, low_max, medium_max }, { width, picked, pick }) {
+export function loadChart({ server_ip, hours, forecasts, outcomes, low_max, medium_max }, { room, picked, pick }) {
+  const width = Math.max(NARROWEST, room);
   const all = [...hours, ...forecasts].map(at);
   const svg = d3.create("svg").attr("viewBox", `0 0 ${width} ${HEIGHT}`).attr("width", width).attr("height", HEIGHT)
     .attr("role", "img").attr("aria-label", `Load and forecast of ${server_ip}; the tables below have the same figures`);
@@ -37,10 +40,13 @@ function backs(svg, bands, x, y, width) {
 
 function axes(svg, x, y, borders, width) {
   const days = d3.utcDays(d3.utcDay.ceil(x.domain()[0]), x.domain()[1]);
-  const ticks = x.ticks(d3.utcHour.every(width > 700 ? 6 : 12));
+  const wide = x(new Date(HOUR)) - x(new Date(0));
+  const step = [3, 6, 12].find((hours) => hours * wide >= 44);
+  const ticks = step ? x.ticks(d3.utcHour.every(step)) : [];
+  const named = d3.utcDay.every(Math.ceil(76 / (24 * wide)));
   svg.append("g").attr("class", "axis").attr("transform", `translate(0,${HEIGHT - BOTTOM})`)
     .call(d3.axisBottom(x).tickValues(ticks).tickFormat(clock).tickSizeOuter(0));
-  svg.append("g").attr("class", "days").selectAll("text").data(days.filter((each) => x(each) < width - 70)).enter().append("text")
+  svg.append("g").attr("class", "days").selectAll("text").data(days.filter((each) => x(each) < width - 70 && +named.floor(each) === +each)).enter().append("text")
     .attr("x", (each) => x(each) + 4).attr("y", HEIGHT - 6).text(day);
   svg.append("g").attr("class", "days").selectAll("line").data(days).enter().append("line")
     .attr("x1", (each) => x(each)).attr("x2", (each) => x(each)).attr("y1", TOP).attr("y2", HEIGHT - 2);

@@ -20,7 +20,7 @@ export function show(main) {
   document.title = `${chosen.server} - serverload`;
   const facts = h("p", { class: "summary" });
   const bar = h("div", { class: "bar" });
-  const chart = h("div", { class: "chart load" });
+  const chart = h("div", { class: "chart load", tabindex: "0", role: "region", "aria-label": "Chart of load and forecast" });
   const hits = h("p", { class: "quiet", role: "status" });
   const coming = h("div", { class: "panel" }), why = h("div", { class: "panel", "aria-live": "polite" });
   const revisions = h("div", { class: "panel" }), past = h("details", { class: "panel" });
@@ -87,7 +87,10 @@ export function show(main) {
   }
 
   function drawChart() {
-    if (told && chart.clientWidth) fill(chart, loadChart(told, { width: chart.clientWidth, picked: picked()?.target_hour, pick }));
+    if (!told || !chart.clientWidth) return;
+    const first = chart.childElementCount === 0;
+    fill(chart, loadChart(told, { room: chart.clientWidth, picked: picked()?.target_hour, pick }));
+    if (first) chart.scrollLeft = chart.scrollWidth;
   }
 
   // Reasons and revisions of the picked hour, asked for once for each forecast.
