@@ -55,8 +55,8 @@ export class FleetGrid {
     this.element.style.setProperty("--hours", columns.length);
     const days = columns.map((time, place) => (place === 0 || time.getUTCHours() === 0
       ? h("span", { class: place >= past ? "ahead" : "" }, columns.length - place > 6 ? day(time) : "") : h("span")));
-    const heads = ["Server", "Group", "High ahead"].map((told, place) =>
-      h("span", { role: "columnheader", "aria-colindex": place + 1, class: `fact fact${place}` }, told));
+    const heads = [["Server"], ["Group"], ["High", "Hours of high ahead"]].map(([told, whole], place) =>
+      h("span", { role: "columnheader", "aria-colindex": place + 1, "aria-label": whole, title: whole, class: `fact fact${place}` }, told));
     const hours = columns.map((time, place) => h("span", {
       role: "columnheader", "aria-colindex": FACTS + place + 1, "aria-label": hour(time), class: place >= past ? "ahead" : "",
     }, time.getUTCHours() % 6 === 0 ? clock(time).slice(0, 2) : ""));

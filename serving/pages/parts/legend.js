@@ -7,7 +7,8 @@ const mark = (name, told) => h("span", { class: "key" }, h("span", { class: `c $
 export function fleetLegend() {
   return h("p", { class: "legend", id: "legend" },
     CLASSES.map((name) => mark(name, name)),
-    h("span", { class: "key" }, [1, 3, 5, 7].map((each) => h("span", { class: `c high f s${each}`, "aria-hidden": "true" })), "forecast, the fainter the less sure"),
+    h("span", { class: "key" }, [1, 3, 5, 7].map((each) => h("span", { class: `c high f s${each}`, "aria-hidden": "true" })), "the fainter the less sure"),
+    h("span", { class: "key" }, h("span", { class: "line-now", "aria-hidden": "true" }), "left of it as it was, right of it as forecast"),
     mark("idle", "idle"), mark("missing", "missing, no forecast"), mark("retired", "retired"));
 }
 
