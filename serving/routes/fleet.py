@@ -22,7 +22,6 @@ from serving.service import Service, ServiceOf
 router = APIRouter(tags=["fleet"], dependencies=TO_READ)
 HOURS_AHEAD = 48
 _MOST_PAST = 24 * 7
-_TABLES = ("servers", "hourly_load", "forecasts")
 
 
 @router.get(
@@ -35,14 +34,17 @@ def fleet(
     by: Annotated[By | None, Query(description="Groups: of the file if there is one.")] = None,
 ) -> Response:
     """The last hours of every server as they were and the next 48 as forecast, in columns; with an ETag."""
+    # told before the forecasts are read: should they change meanwhile, the answer is made again
+    version = service.tables.version("forecasts")
     servers, grouped_by = grouped_servers(service, by)
     issued = issued_until(service.tables)
     last = boundary(issued, _closed(service, servers))
     issued_at = service.newest_issued_at()
     hours = _past(service, last, past)
     coming = _coming(service, last, hours)
+    groups = dict(zip(servers["server_ip"], servers["group"], strict=True))
 
-    def made() -> KeptAnswer:
+    def made(_before: KeptAnswer | None) -> KeptAnswer:
         view = FleetView(
             first_hour=None if last is None else hour_start(hours.first),
             past_hours=past,
@@ -60,9 +62,8 @@ def fleet(
         )
         return KeptAnswer.of(view)
 
-    groups = dict(zip(servers["server_ip"], servers["group"], strict=True))
-    key = ("fleet", past, tuple(groups.values()))
-    return answered(request, service.tables.worked_out(key, _TABLES, made))
+    stamp = (hours, version, issued_at, tuple(groups.values()))
+    return answered(request, service.tables.kept.get(("fleet", past, grouped_by), stamp, made))
 
 
 def _closed(service: Service, servers: pl.DataFrame) -> int | None:

@@ -123,13 +123,12 @@ def rejects(
 ) -> Rejects:
     """How many lines were refused for what, and the newest of them, as they came; the text may be anything."""
     tables = service.tables
-    rows = tables.dataset("rejects")
 
     def asked() -> Rejects:
         with tables.sql("ingest_log") as connection:
             reasons = refused_by_reason(connection)
             read = connection.sql("select coalesce(sum(read), 0)::bigint from ingest_log").fetchall()[0][0]
-        shown = refused_examples(rows, reasons["last_batch"].to_list(), examples)
+        shown = refused_examples(tables.dataset("rejects"), reasons["last_batch"].to_list(), examples)
         lines = shown.with_columns(pl.col("line").str.slice(0, LONGEST_EXAMPLE)).to_dicts()
         refused = [
             each | {"examples": [line for line in lines if line["reason"] == each["reason"]]}

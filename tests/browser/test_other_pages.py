@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from math import floor
 from pathlib import Path
 
 import duckdb
@@ -29,8 +30,8 @@ SAME_AS_ISSUED = """
 
 
 def column(page: Page, table: str, place: int) -> list[str]:
-    """Texts of a column of the table with this caption."""
-    rows = page.get_by_role("region", name=table).locator("tbody tr")
+    """Texts of a column of the table whose caption begins so, also of one that is folded away."""
+    rows = page.locator(f"[role=region][aria-label^='{table}'] tbody tr")
     rows.first.wait_for(state="attached")
     return rows.evaluate_all("(rows, place) => rows.map(row => row.children[place].textContent)", place)
 
@@ -50,9 +51,9 @@ def test_from_the_fleet_to_a_server_to_the_reasons_of_an_hour(look: Look, home: 
     expect(page.get_by_role("heading", name="Why")).to_contain_text(f"{at:%H:%M} is said to be {said}")
     features = page.get_by_role("region", name="Reasons").locator(".mono")
     expect(features).to_have_text(told["feature"].to_list())
-    added = [f"{'−' if each < 0 else '+'}{abs(100 * each):.1f}" for each in told["contribution"]]
+    added = [f"{'−' if each < 0 else '+'}{floor(abs(1000 * each) + 0.5) / 10:.1f}" for each in told["contribution"]]
     assert column(page, "Reasons", 2) == added
-    assert column(page, "Reasons", 4)[-1] == f"{100 * told['probability'][0]:.1f} %"
+    assert column(page, "Reasons", 4)[-1] == f"{floor(1000 * told['probability'][0] + 0.5) / 10:.1f} %"
 
 
 def test_the_hours_ahead_and_what_was_said_of_one_of_them(look: Look, home: Path) -> None:
