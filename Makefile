@@ -60,8 +60,8 @@ bench: setup ## measurements, each a ratio in one run
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos
 
-picture: $(READY) ## docs/dashboard.png: the fleet of the demo's home, which `make demo` leaves, as Chromium shows it
-	$(BIN)/python docs/make_picture.py demo-home
+picture: $(READY) ## docs/dashboard.png: the dashboard over a drawn fleet, as Chromium shows it
+	PYTHONPATH=tests $(BIN)/python tests/browser/take_picture.py
 
 docs: $(READY) ## write docs/tables.md, settings.md and metrics.md from the code
 	$(BIN)/python docs/make_reference.py

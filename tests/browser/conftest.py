@@ -1,42 +1,16 @@
-"""The service over a drawn fleet, and the system's Chromium that looks at it."""
+"""A drawn fleet to look at, and what opens its pages."""
 
-import shutil
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import uvicorn
 from drawn_fleet import Fleet
-from playwright.sync_api import Browser, Page, sync_playwright
-from serve_cases import place
+from looking import LAST, chromium, served
+from playwright.sync_api import Browser, Page
 from table_cases import put
 
-from serverload.contracts.settings import load_settings
-from serving.app import make_app
-
 HOSTILE = '<img src=x onerror="window.hit = 1">&amp;'
-LAST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
-
-
-@contextmanager
-def served(home: Path, **serve: object) -> Iterator[str]:
-    """The address of the service over a home."""
-    if not (home / "shared").exists():
-        place(home / "shared")
-    app = make_app(load_settings(flags={"home": str(home), "serve": serve}), home / "shared")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +41,8 @@ def address(home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # as root, Chromium starts without its sandbox only
-        launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture

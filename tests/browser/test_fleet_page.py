@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import HOSTILE, LAST, served
+from conftest import HOSTILE
 from deltalake import DeltaTable
 from drawn_fleet import LOW_MAX, MEDIUM_MAX, Fleet, put_frame
+from looking import LAST, served
 from playwright.sync_api import Page, expect
 
 from serverload.store.table_reader import forecasts

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import LAST, served
 from drawn_fleet import Fleet
+from looking import LAST, served
 from playwright.sync_api import Page, expect
 from test_fleet_page import IN_SIGHT
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from conftest import HOSTILE, LAST
+from conftest import HOSTILE
 from deltalake import DeltaTable
 from flat_cases import FOREST
+from looking import LAST
 from playwright.sync_api import Page, expect
 from test_fleet_page import IN_SIGHT, of_server
 
