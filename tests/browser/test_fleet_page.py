@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from drawn_fleet import LOW_MAX, MEDIUM_MAX, Fleet, put_frame
 from looking import LAST, served
 from playwright.sync_api import Page, expect
 
+from serverload.contracts.classes import CLASSES
 from serverload.store.table_reader import forecasts
 
 Look = Callable[..., Page]
@@ -55,13 +57,17 @@ def came(home: Path, server: str) -> list[str]:
     return told
 
 
+@cache
+def issued(home: Path) -> list[dict[str, object]]:
+    return forecasts(str(home)).to_pylist()
+
+
 def coming(home: Path, server: str) -> list[str]:
-    issued = {row["horizon_hours"]: row for row in forecasts(str(home), server=server).to_pylist()}
     told = ["no forecast"] * AHEAD
-    for horizon, row in issued.items():
-        said, high = row["workload_class"], round(100 * row["probability_high"])
-        percent = round(100 * row[f"probability_{said}"])
-        told[horizon - 1] = f"forecast {said}, {percent} %" + ("" if said == "high" else f", high {high} %")
+    for row in (each for each in issued(home) if each["server_ip"] == server):
+        said, percents = row["workload_class"], {name: round(100 * row[f"probability_{name}"]) for name in CLASSES}
+        high = "" if said == "high" else f", high {percents['high']} %"
+        told[(row["target_hour"] - LAST) // timedelta(hours=1) - 1] = f"forecast {said}, {percents[said]} %{high}"
     return told
 
 
