@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from drawn_fleet import Fleet
 from looking import LAST, chromium, served
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from table_cases import put
 
 HOSTILE = '<img src=x onerror="window.hit = 1">&amp;'
+
+
+ENOUGH_MILLISECONDS = 60_000
+expect.set_options(timeout=ENOUGH_MILLISECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +59,7 @@ def look(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **traits})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(ENOUGH_MILLISECONDS)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.goto(f"{url}/dashboard/{path}")

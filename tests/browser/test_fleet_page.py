@@ -162,7 +162,7 @@ def test_a_new_hour_is_shown_without_asking(look: Look, tmp_path: Path) -> None:
         assert names(page) == ["a", "b"] or names(page) == ["b", "a"]
         more = pl.DataFrame({"server_ip": ["c"], "first_hour": [LAST], "last_event": [LAST], "server_type": [1]})
         put_frame(tmp_path, "servers", more)
-        expect(page.get_by_role("link", name="c", exact=True)).to_be_visible(timeout=15_000)
+        expect(page.get_by_role("link", name="c", exact=True)).to_be_visible()
         page.get_by_role("button", name="Live").click()
         expect(page.get_by_role("button", name="Paused")).to_be_visible()
 
