@@ -58,8 +58,8 @@ export class FleetGrid {
     const heads = [["Server"], ["Group"], ["High", "Hours of high ahead"]].map(([told, whole], place) =>
       h("span", { role: "columnheader", "aria-colindex": place + 1, "aria-label": whole, title: whole, class: `fact fact${place}` }, told));
     const hours = columns.map((time, place) => h("span", {
-      role: "columnheader", "aria-colindex": FACTS + place + 1, "aria-label": hour(time), class: place >= past ? "ahead" : "",
-    }, time.getUTCHours() % 6 === 0 ? clock(time).slice(0, 2) : ""));
+      role: "columnheader", "aria-colindex": FACTS + place + 1, class: place >= past ? "ahead" : "",
+    }, h("span", { class: "unseen" }, hour(time)), time.getUTCHours() % 6 === 0 ? h("span", { "aria-hidden": "true" }, clock(time).slice(0, 2)) : null));
     this.head.replaceChildren(
       h("div", { class: "row days", "aria-hidden": "true" }, h("span", { class: "fact fact0" }), h("span", { class: "fact fact1" }),
         h("span", { class: "fact fact2" }), days),

@@ -49,7 +49,7 @@ export function pastTable(hours, outcomes, ahead) {
     ["Load", (row) => load(row.peak_load), "number"],
     [`Said ${ahead} h ahead`, (row) => outcome(row)?.workload_class ?? "-"],
     ["Came", (row) => outcome(row)?.actual_class ?? "-"],
-    ["", (row) => (outcome(row) ? (outcome(row).correct ? "● hit" : "✕ miss") : "")],
+    ["Outcome", (row) => (outcome(row) ? (outcome(row).correct ? "● hit" : "✕ miss") : "")],
     ["Chance of what came", (row) => percent(outcome(row)?.probability_of_actual), "number"],
   ];
   return [h("summary", {}, "Past hours as a table"), table("Past hours", columns, [...hours].reverse())];

@@ -13,7 +13,7 @@ export function showReasons(picked, answer) {
     ["Feature", (row) => [h("span", { class: "mono" }, row.feature), h("span", { class: "meaning" }, row.meaning ?? "")]],
     ["Value", (row) => (row.value === null ? "" : String(Math.round(row.value * 100) / 100)), "number"],
     ["Adds", (row) => signed(row.contribution), "number"],
-    ["", (row) => (row.first ? null : bar(row.contribution / widest))],
+    ["Less, more", (row) => (row.first ? null : bar(row.contribution / widest))],
     ["Sum", (row) => percent(row.sum, 1), "number"],
   ];
   const changed = told.data_changed
