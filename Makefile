@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check bench cluster chaos docs
+.PHONY: help setup demo test quick check bench cluster chaos picture docs
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,8 @@ quick: $(READY) ## the tests that need neither Spark nor a broker
 	$(BIN)/pytest tests/unit
 
 test: setup $(PEER) ## all tests
+	@command -v chromium >/dev/null || \
+		echo "serverload: the tests of the dashboard are left out: there is no chromium (on Debian or Ubuntu: install chromium)" >&2
 	$(BIN)/pytest
 
 check: $(READY) ## lint, format, types, import rule, generated documents
@@ -60,6 +62,9 @@ cluster: setup ## the built wheel on a Spark cluster of this machine, workers ki
 
 chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos
+
+picture: $(READY) ## docs/dashboard.png: the dashboard over a drawn fleet, as Chromium shows it
+	PYTHONPATH=tests $(BIN)/python tests/browser/take_picture.py
 
 docs: $(READY) ## write docs/tables.md, settings.md and metrics.md from the code
 	$(BIN)/python docs/make_reference.py

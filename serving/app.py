@@ -23,14 +23,30 @@ import serverload
 from serverload.contracts.settings import Settings
 from serving.guard import Guard
 from serving.problems import ProblemError, told_fields, told_problem, told_status
-from serving.routes import forecasts, health, models, plan, quality, score, servers
+from serving.routes import (
+    fleet,
+    forecasts,
+    health,
+    models,
+    outcomes,
+    pages,
+    pipeline,
+    plan,
+    quality,
+    reasons,
+    score,
+    servers,
+)
 from serving.service import Service
 from serving.standing import mark
 
 _END_SECONDS = 10.0
 _FIRST_LOOK_SECONDS = 20.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_ROUTERS = (forecasts.router, servers.router, score.router, models.router, quality.router, plan.router, health.router)
+_ROUTERS = (
+    *(forecasts.router, servers.router, outcomes.router, reasons.router, score.router, models.router, quality.router),
+    *(plan.router, fleet.router, pipeline.router, health.router, pages.router),
+)
 
 
 def make_app(settings: Settings, folder: Path) -> FastAPI:
@@ -48,6 +64,7 @@ def make_app(settings: Settings, folder: Path) -> FastAPI:
     app.state.service = service
     for router in _ROUTERS:
         app.include_router(router)
+    pages.add_files(app)
     app.add_exception_handler(ProblemError, told_problem)
     app.add_exception_handler(RequestValidationError, told_fields)
     app.add_exception_handler(HTTPException, told_status)

@@ -33,6 +33,7 @@ class Champion:
         self._mark: tuple[int, int] | None = None
         self._placed: PlacedModel | None = None
         self.model: ServedModel | None = None
+        self._before: ServedModel | None = None
         self.standing = Standing()
         self.trouble = ""
 
@@ -49,7 +50,7 @@ class Champion:
         try:
             standing = left(self._folder)
             if standing.model and standing.model != self._placed:
-                self.model = self._loaded(standing.model)
+                self._before, self.model = self.model, self._loaded(standing.model)
                 self._placed = standing.model
         except (ServerloadError, OSError, ValueError) as error:
             if not self.trouble:
@@ -57,6 +58,10 @@ class Champion:
             self.trouble = str(error)
             return
         self._mark, self.standing, self.trouble = found, standing, standing.trouble
+
+    def held(self, version: str) -> ServedModel | None:
+        """A version that is at work or was before: what it has issued is still asked about."""
+        return next((each for each in (self.model, self._before) if each and each.version == version), None)
 
     def _loaded(self, placed: PlacedModel) -> ServedModel:
         forest = load_flat(self._folder / placed.folder, f"{placed.name} version {placed.version}")

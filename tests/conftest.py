@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 from pyspark.sql import SparkSession
@@ -27,10 +28,14 @@ SESSIONS = {
 """Beginnings of the tests that need Spark, by the session that they share."""
 # commands live too short for Java's second compiler; the sessions of the tests do not
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-# their peer has to be compiled; `make test` says so where it could not be
-collect_ignore = [] if find_spec("proton") else ["live/test_event_hub.py"]
+# a peer that has to be compiled, a browser of the system; `make test` says so where one is not there. The cluster takes
 # minutes, most of them for a Python environment and its archive: `make cluster`
-collect_ignore += [] if os.environ.get("SERVERLOAD_CLUSTER") else ["cluster"]
+NEEDED = {
+    "live/test_event_hub.py": find_spec("proton"),
+    "browser": which("chromium"),
+    "cluster": os.environ.get("SERVERLOAD_CLUSTER"),
+}
+collect_ignore = [path for path, found in NEEDED.items() if not found]
 WATCH = pytest.StashKey[subprocess.Popen[str]]()
 
 # pyspark takes a process without a main file for its own doctests, and ends it; pytest-xdist's have none

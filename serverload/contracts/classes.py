@@ -23,3 +23,6 @@ class WorkloadClass(StrEnum):
 
 CLASSES: tuple[str, ...] = tuple(WorkloadClass)
 """Class names in order; a class's position is its label index in the model."""
+
+RELIABILITY_BINS = 15
+"""Equal bins of the probabilities from 0 to 1, in which what was said is held against what came."""

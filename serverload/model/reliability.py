@@ -7,11 +7,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from serverload.contracts.classes import CLASSES
+from serverload.contracts.classes import RELIABILITY_BINS as BINS
 from serverload.model.evaluation import Cells, Floats, Integers, grouped_forecasts
 from serverload.model.forecasting import PROBABILITIES
-
-BINS = 15
-"""Equal bins of the probabilities from 0 to 1."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ VIEWS = {
 
 _ORDER = {"horizon": "horizon_hours", "day": "target_date", "model": "try_cast(model_version as int)"}
 
-_MATURED = """
+SCORED = """
     with newest as (
         select * from forecast_outcomes where target_date > $since
         qualify row_number() over (
@@ -59,12 +59,16 @@ _MATURED = """
         select scored.*, coalesce(servers.server_type::varchar, '') as server_group
         from scored left join servers using (server_ip)
     )
+"""
+"""Common table expressions, `$since` bound: `grouped` has the matured forecasts, what came and the server's group."""
+
+_SCORES = """
     select {by} as "{name}", {role} count(*) as matured, count(distinct target_hour) as hours,
         avg((workload_class = actual_class)::int) as accuracy, {f1}
         {recalls}, avg(rps) as rps, avg(-ln(greatest(probability_of_actual, 1e-15))) as log_loss,
         avg(covered::int) as covered {issued}
     from grouped {where}
-    group by all order by min({order}), 1
+    group by all order by {order}
 """
 
 
@@ -85,10 +89,24 @@ def quality(home: str, *, days: int, by: str) -> pa.Table:
 
 def quality_in_sql(connection: DuckDBPyConnection, *, days: int, by: str) -> pa.Table | None:
     """The same from a connection that sees the three tables; None before anything has matured."""
+    since = day_before(connection, days)
+    return None if since is None else connection.sql(_query(by), params={"since": since}).to_arrow_table()
+
+
+def day_before(connection: DuckDBPyConnection, days: int) -> date | None:
+    """The day before the newest `days` target days; None before anything has matured."""
     newest: list[tuple[date | None]] = connection.sql("select max(target_date) from forecast_outcomes").fetchall()
-    if newest[0][0] is None:
-        return None
-    return connection.sql(_query(by), params={"since": newest[0][0] - timedelta(days=days)}).to_arrow_table()
+    return None if newest[0][0] is None else newest[0][0] - timedelta(days=days)
+
+
+def view_name(by: str) -> str:
+    """The column that a view's groups stand in."""
+    return "horizons" if by == "horizon" else by
+
+
+def order_of(by: str) -> str:
+    """What the groups of a view are sorted by."""
+    return f"min({_ORDER.get(by, '0')}), 1"
 
 
 def _query(by: str) -> str:
@@ -99,13 +117,13 @@ def _query(by: str) -> str:
         f1.append(f"2.0 * {hits} / nullif({seen}, 0)")
         recalls.append(f"{hits} / nullif(count_if(actual_class = '{name}'), 0) as recall_{name}")
     with_shadows = by == "model"
-    return _MATURED.format(
+    return SCORED + _SCORES.format(
         by=VIEWS[by],
-        name="horizons" if by == "horizon" else by,
+        name=view_name(by),
         role="role," if with_shadows else "",
         issued=", avg(issued_rps) as issued_rps" if with_shadows else "",
         where="" if with_shadows else "where role = 'issued'",
         f1="" if by == "class" else f"list_avg([{', '.join(f1)}]) as macro_f1,",
         recalls=", ".join(recalls),
-        order=_ORDER.get(by, "0"),
+        order=order_of(by),
     )

@@ -14,7 +14,7 @@ from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 SOURCES = ("history", "live")
-_COUNTS = ("read", "accepted", "rejected", "skipped")
+COUNTS = ("read", "accepted", "rejected", "skipped")
 
 _NEWEST_OUTCOMES = """
     select * from (
@@ -35,16 +35,17 @@ def status(home: str, *, allowed_lateness_minutes: int, now: datetime) -> dict[s
     with tables_in_sql(home, *names, home_required=False) as connection:
         windows = open_table(home, "load_windows")
         return {
-            **_time_facts(connection, allowed_lateness_minutes),
+            **time_facts(connection, allowed_lateness_minutes),
             "load_windows_rows": 0 if windows is None else windows.count_rows(),
-            **_ingest_facts(connection, now),
-            **_stream_facts(connection),
+            **ingest_facts(connection, now),
+            **stream_facts(connection),
             **_forecast_facts(connection, home, now),
             **_outcome_facts(connection),
         }
 
 
-def _time_facts(connection: duckdb.DuckDBPyConnection, allowed_lateness_minutes: int) -> dict[str, object]:
+def time_facts(connection: duckdb.DuckDBPyConnection, allowed_lateness_minutes: int) -> dict[str, object]:
+    """How far event time has come over how many servers."""
     last_events = [event for (event,) in connection.sql("select last_event from servers").fetchall()]
     reached = watermark([event for event in last_events if event is not None], allowed_lateness_minutes)
     closed = newest_closed_hour(reached)
@@ -55,13 +56,13 @@ def _time_facts(connection: duckdb.DuckDBPyConnection, allowed_lateness_minutes:
     }
 
 
-def _ingest_facts(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, object]:
+def ingest_facts(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, object]:
     """Lines by source, rejects by reason, and when live data was last written."""
-    sums = ", ".join(f"coalesce(sum({count}), 0)::bigint" for count in _COUNTS)
+    sums = ", ".join(f"coalesce(sum({count}), 0)::bigint" for count in COUNTS)
     facts: dict[str, object] = {}
     for source in SOURCES:
         row = _row(connection, f"select {sums} from ingest_log where source = $source", source=source)
-        facts |= {f"{source}_lines_{count}": lines for count, lines in zip(_COUNTS, row, strict=True)}
+        facts |= {f"{source}_lines_{count}": lines for count, lines in zip(COUNTS, row, strict=True)}
     counted = connection.sql("""
         select reason.key, sum(reason.value)::bigint
         from (select unnest(map_entries(rejected_by_reason)) as reason from ingest_log) group by 1 order by 1
@@ -72,7 +73,7 @@ def _ingest_facts(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[
     return facts | {"last_live_batch_at": committed_at, "last_live_batch_age_seconds": _age(committed_at, now)}
 
 
-def _stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
+def stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
     """What is wrong with the stream, as its log has it: None where all is well."""
     (lost,) = _row(connection, "select coalesce(sum(lost_offsets), 0)::bigint from ingest_log")
     newest = """
@@ -138,7 +139,7 @@ def outcome_summary(home: str, *, low_max: float, medium_max: float) -> pa.Table
     """
     naive = {"persistence": "issued.peak_load", "last_week": "week_before.peak_load"}
     accuracies = ", ".join(
-        f"avg(({_class_of(load, low_max, medium_max)} = actual_class)::int) as {name}_accuracy"
+        f"avg(({class_of(load, low_max, medium_max)} = actual_class)::int) as {name}_accuracy"
         for name, load in naive.items()
     )
     with tables_in_sql(home, "forecast_outcomes", "hourly_load") as connection:
@@ -169,7 +170,7 @@ _OUTCOME_SUMMARY = """
 """
 
 
-def _class_of(load: str, low_max: float, medium_max: float) -> str:
+def class_of(load: str, low_max: float, medium_max: float) -> str:
     """SQL for the class of a load, told by micros rounded half even, as the labels are."""
     low, medium, high = CLASSES
     micros = f"round_even(coalesce({load}, 0) * {MICROS}, 0)"

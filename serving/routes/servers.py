@@ -25,20 +25,20 @@ from serving.service import Service, ServiceOf
 router = APIRouter(tags=["servers"], dependencies=TO_READ)
 _JSON = MEDIA_TYPES[Format.JSON]
 _FACTS = ["server_ip", "first_hour", "last_event", "server_type"]
-_MOST_HOURS = 24 * 31
+MOST_HOURS = 24 * 31
+By = Literal["type", "file"]
 
 
 @router.get("/servers", summary="Servers by group", responses=described(_JSON))
 def servers(
     service: ServiceOf,
-    by: Annotated[Literal["type", "file"] | None, Query(description="By the file of groups if there is one.")] = None,
+    by: Annotated[By | None, Query(description="By the file of groups if there is one.")] = None,
 ) -> dict[str, Any]:
     """All servers, grouped by their type or by the groups file; those of no group stand under an empty name."""
-    rows = told_times(_servers(service)).to_dicts()
-    group_of = _groups(service.grouping(by), rows)
+    rows, _ = grouped_servers(service, by)
     groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(group_of.get(row["server_ip"], ""), []).append(row)
+    for row in told_times(rows).to_dicts():
+        groups.setdefault(row.pop("group"), []).append(row)
     return {"groups": [{"group": name, "servers": groups[name]} for name in sorted(groups)]}
 
 
@@ -46,15 +46,13 @@ def servers(
 def server(
     service: ServiceOf,
     server: Annotated[str, Path(min_length=1, max_length=LONGEST_NAME)],
-    hours: Annotated[int, Query(ge=1, le=_MOST_HOURS, description="So many of its last hours.")] = 168,
+    hours: Annotated[int, Query(ge=1, le=MOST_HOURS, description="So many of its last hours.")] = 168,
 ) -> Response:
     """What is known of a server, its last hours, each observed, idle, missing or retired, and its newest forecasts."""
-    rows = told_times(_servers(service))
-    found = rows.filter(pl.col("server_ip") == server).to_dicts()
-    if not found:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"there is no server {server[:LONGEST_NAME]!r}")
-    group_of = _groups(service.grouping(None), found)
-    facts = found[0] | {"group": group_of.get(server, "")}
+    found = known_server(service, server)
+    group_of = _groups(service.grouping(None), [found])
+    borders = {"low_max": service.rules.low_max, "medium_max": service.rules.medium_max}
+    facts = found | {"group": group_of.get(server, "")} | borders
     return Response(
         json_object(facts, {"hours": _last_hours(service, server, hours), "forecasts": _coming(service, server)}),
         media_type=_JSON,
@@ -74,6 +72,22 @@ def _groups(given: Mapping[str, str] | None, rows: list[dict[str, Any]]) -> Mapp
     if given is not None:
         return given
     return {row["server_ip"]: "" if row["server_type"] is None else str(row["server_type"]) for row in rows}
+
+
+def known_server(service: Service, server: str) -> dict[str, Any]:
+    """The facts about a server. Raises ProblemError where there is none."""
+    found = told_times(_servers(service).filter(pl.col("server_ip") == server)).to_dicts()
+    if not found:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"there is no server {server[:LONGEST_NAME]!r}")
+    return found[0]
+
+
+def grouped_servers(service: Service, by: By | None) -> tuple[pl.DataFrame, By]:
+    """The servers with a column `group`, empty where a server has none, and by what they are grouped."""
+    given, rows = service.grouping(by), _servers(service)
+    group_of = _groups(given, rows.to_dicts())
+    groups = pl.Series("group", [group_of.get(name, "") for name in rows["server_ip"]], dtype=pl.String)
+    return rows.with_columns(groups), "type" if given is None else "file"
 
 
 def _last_hours(service: Service, server: str, count: int) -> pl.DataFrame:

@@ -183,6 +183,12 @@ def test_a_bad_field_of_a_body_is_named(client: TestClient, body: object, path: 
         ("/quality?by=horizon;drop", 422, "by"),
         ("/servers?by=file", 422, "by"),
         ("/servers/10.0.0.1?hours=1e9", 422, "hours"),
+        ("/servers/10.0.0.1/reasons", 422, "hour"),
+        ("/servers/10.0.0.1/reasons?hour=2016-06-10T12:30", 422, "hour"),
+        ("/fleet?past=169", 422, "past"),
+        ("/fleet?by=file", 422, "by"),
+        ("/quality/naive?by=server", 422, "by"),
+        ("/rejects?examples=99", 422, "examples"),
     ],
 )
 def test_a_bad_parameter_is_named(client: TestClient, path: str, code: int, field: str) -> None:
@@ -215,7 +221,13 @@ PARAMETERS = {
     "/forecasts": ("server", "from", "to", "as_of", "revisions", "format"),
     "/servers": ("by",),
     "/servers/10.0.0.1": ("hours",),
+    "/servers/10.0.0.1/outcomes": ("horizon", "hours"),
+    "/servers/10.0.0.1/reasons": ("hour", "top"),
     "/quality": ("days", "by", "format"),
+    "/quality/naive": ("days", "by"),
+    "/fleet": ("past", "by"),
+    "/pipeline": ("batches",),
+    "/rejects": ("examples",),
 }
 FIELDS = ("servers", "features", "origin", "horizons", "silent_hours", "reasons", "more")
 TELLING = ("Traceback", 'File "', "_delta_log", "parquet", "root:")
@@ -227,6 +239,8 @@ def hostile_answers(client: TestClient, text: str) -> Iterator[Response]:
     plain = text.encode("ascii", "ignore").decode().translate({10: None, 13: None, 0: None})
     yield client.get(f"/servers/{shown}")
     yield client.get(f"/{shown}")
+    yield client.get(f"/dashboard/{shown}")
+    yield client.get(f"/dashboard/files/{shown}")
     for path, names in PARAMETERS.items():
         for name in names:
             yield client.get(f"{path}?{name}={shown}")

@@ -127,6 +127,7 @@ def test_one_server_with_its_facts_hours_and_coming_forecasts(client: TestClient
     assert facts == {
         "server_ip": "10.0.0.1", "server_type": 7, "group": "web",
         "first_hour": "2016-06-10T07:00:00Z", "last_event": "2016-06-10T13:54:00Z",
+        "low_max": 100.0, "medium_max": 500.0,
     }  # fmt: skip
     assert [(after(row["hour"]), row["state"], row["peak_load"]) for row in told["hours"]] == [
         (-3, "idle", 0.0), (-2, "observed", 98.0), (-1, "missing", None), (0, "observed", 100.0),

@@ -7,7 +7,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from serve_cases import asked, drawn_home
 
 EXAMPLES = 10
@@ -33,7 +37,10 @@ def test_drawn_requests_meet_no_error_of_ours(tmp_path: Path, mode: GenerationMo
             def answered(case: schemathesis.Case) -> None:
                 response = case.call(base_url="http://127.0.0.1:8000")
                 statuses.add(response.status_code)
-                checks = [not_a_server_error, content_type_conformance, status_code_conformance]
+                checks = [
+                    *(not_a_server_error, content_type_conformance),
+                    *(status_code_conformance, response_schema_conformance),
+                ]
                 case.validate_response(response, checks=checks)
 
             answered()
