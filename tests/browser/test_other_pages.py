@@ -104,7 +104,7 @@ def test_quality_beside_naive_forecasts(look: Look, home: Path) -> None:
         connection.register("hours", hours)
         right = connection.sql(SAME_AS_ISSUED).fetchall()[0][0]
         cells = connection.sql("select actual_class, workload_class, count(*) from outcomes group by all").fetchall()
-    page.get_by_label("By").select_option("model")
+    page.get_by_role("combobox", name="By", exact=True).select_option("model")
     expect(page.get_by_role("heading", name="Beside naive forecasts")).to_contain_text("by model version")
     assert column(page, "Scores", 3)[0].startswith(f"{100 * right:.1f} %")
     table = page.get_by_role("region", name="Confusion")
