@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
 PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
@@ -18,14 +19,21 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m serverload.store.java
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) # a half made one is made anew
 	@echo "installing the packages, some minutes"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
 		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make setup again with the network there" >&2; exit 1; }
 	@$(BIN)/python -m serverload.store.jars
 	@$(BIN)/python -m serverload.store.class_archive
 	@touch $(READY)
 
+# What only tests and checks need is not waited for by who wants to use it.
+$(TOOLS): $(READY)
+	@echo "installing what tests and checks need"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
+		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make again with the network there" >&2; exit 1; }
+	@touch $(TOOLS)
+
 # The peer that plays an event hub in the tests is compiled from source; where that cannot be, all other tests run.
-$(PEER): $(READY)
+$(PEER): $(TOOLS)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peer]' >$(VENV)/peer.log 2>&1 || \
 		echo "serverload: the tests of Event Hubs are left out: their peer, Apache Qpid Proton, is built with a C compiler and Python's headers (on Debian or Ubuntu: gcc python3-dev); see $(VENV)/peer.log, then delete $(PEER)" >&2
 	@touch $(PEER)
@@ -36,7 +44,7 @@ setup: $(READY) ## virtual environment, pinned packages, jars; leaves .venv/bin/
 demo: setup ## the whole line on generated data: backfill, train, Kafka, stream, forecasts
 	$(BIN)/serverload demo --home demo-home
 
-quick: $(READY) ## the tests that need neither Spark nor a broker
+quick: $(TOOLS) ## the tests that need neither Spark nor a broker
 	$(BIN)/pytest tests/unit
 
 test: setup $(PEER) ## all tests
@@ -44,26 +52,26 @@ test: setup $(PEER) ## all tests
 		echo "serverload: the tests of the dashboard are left out: there is no chromium (on Debian or Ubuntu: install chromium)" >&2
 	$(BIN)/pytest
 
-check: $(READY) ## lint, format, types, import rule, generated documents
+check: $(TOOLS) ## lint, format, types, import rule, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_reference.py --check
 
-bench: setup ## measurements, each a ratio in one run
+bench: setup $(TOOLS) ## measurements, each a ratio in one run
 	$(BIN)/python -m bench.backfill
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.backlog
 	$(BIN)/python -m bench.serve
 
-cluster: setup ## the built wheel on a Spark cluster of this machine, workers killed; no part of `test`: it takes minutes
+cluster: setup $(TOOLS) ## the built wheel on a Spark cluster of this machine, workers killed; no part of `test`: it takes minutes
 	SERVERLOAD_CLUSTER=1 $(BIN)/pytest -n0 -s tests/cluster
 
-chaos: setup ## 50 faults at random on a live system of a million lines, then compared with a batch; hours on two cores
+chaos: setup $(TOOLS) ## 50 faults at random on a live system of a million lines, then compared with a batch; half an hour or more
 	SERVERLOAD_CHAOS=long $(BIN)/pytest -n0 -s tests/chaos
 
-picture: $(READY) ## docs/dashboard.png: the dashboard over a drawn fleet, as Chromium shows it
+picture: $(TOOLS) ## docs/dashboard.png: the dashboard over a drawn fleet, as Chromium shows it
 	PYTHONPATH=tests $(BIN)/python tests/browser/take_picture.py
 
 docs: $(READY) ## write docs/tables.md, settings.md and metrics.md from the code
