@@ -44,7 +44,7 @@ def test_a_backtest_finds_what_one_machine_finds(ran: Ran, alone: Alone) -> None
 
 
 def scored(rows: list[Row]) -> list[tuple[str, ...]]:
-    """By model and horizon; a baseline of classes alone has no probabilities to score."""
+    """By model and horizon, numbers to nine places, whether from a file or not."""
     shown = ("model", "horizon_hours", "accuracy", "macro_f1", "rps")
     return sorted(tuple(_text(row[name]) for name in shown) for row in rows)
 
@@ -53,7 +53,7 @@ def _text(entry: object) -> str:
     try:
         return f"{float(str(entry)):.9f}"
     except ValueError:
-        return str(entry or "")
+        return str(entry)
 
 
 def test_settings_of_the_cluster_win_over_those_of_the_program(ran: Ran) -> None:
