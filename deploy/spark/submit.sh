@@ -22,8 +22,9 @@ python=$folder/environment/bin/python
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 export SPARK_HOME="${SPARK_HOME:-$packages/pyspark}"
 
+job=$1
 main=batch/__main__.py
-if [ "$1" = stream ]; then
+if [ "$job" = stream ]; then
     main=streaming/__main__.py
     shift
 fi
@@ -58,5 +59,5 @@ kubernetes)
 esac
 # executors run a Python worker a core: Polars is to have one thread in each
 # shellcheck disable=SC2086
-exec "$SPARK_HOME/bin/spark-submit" --master "${SPARK_MASTER:?}" --deploy-mode "$mode" \
+exec "$SPARK_HOME/bin/spark-submit" --master "${SPARK_MASTER:?}" --deploy-mode "$mode" --name "serverload $job" \
     --conf spark.executorEnv.POLARS_MAX_THREADS=1 ${SPARK_OPTIONS:-} "$@"

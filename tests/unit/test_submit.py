@@ -73,6 +73,7 @@ def test_spark_takes_the_options_and_the_program_the_command(
     told = launched(words)
     assert "--usage-error" not in told
     assert {"--master", "--deploy-mode", "--executor-memory", "spark.executor.cores=2"} <= set(told)
+    assert told[told.index("--name") + 1] == f"serverload {job[0]}"
     (place,) = (number for number, word in enumerate(words) if word.endswith("__main__.py"))
     assert words[place].endswith(f"/{main}")
     command = [*(["stream"] if main.startswith("streaming") else []), *words[place + 1 :]]
