@@ -15,6 +15,7 @@ from serverload.contracts.errors import ServiceError
 
 _ARROW = {"format": "arrow"}
 _Values = Mapping[str, object]
+_Views = Literal["horizon", "group", "day", "class", "model"]
 
 
 class ForecastClient:
@@ -61,9 +62,21 @@ class ForecastClient:
         """Advice for the next 48 hours, as `serverload plan` tells it; columns in docs/plan.md."""
         return self._rows("/plan", {"by": by, "as_of": as_of})
 
-    def quality(self, *, days: int = 14, by: Literal["horizon", "group", "day", "class", "model"] = "horizon") -> Rows:
+    def quality(self, *, days: int = 14, by: _Views = "horizon") -> Rows:
         """Scores of what matured in the newest `days`, a row per group of a view; no rows before anything has."""
         return self._rows("/quality", {"days": days, "by": by})
+
+    def naive(self, *, days: int = 14, by: _Views = "horizon") -> Rows:
+        """As `quality`, beside what naive forecasts scored on the same hours."""
+        return self._rows("/quality/naive", {"days": days, "by": by})
+
+    def confusion(self, *, days: int = 14) -> Rows:
+        """How often each class came where each was said, in what matured in the newest `days`."""
+        return self._rows("/quality/confusion", {"days": days})
+
+    def calibration(self, *, days: int = 14) -> Rows:
+        """Of each class, in equal bins of its probability: the mean of this, and how often the class came."""
+        return self._rows("/quality/calibration", {"days": days})
 
     def servers(self, *, by: Literal["type", "file"] | None = None) -> Rows:
         """All servers with their facts and `server_group`."""
@@ -74,6 +87,27 @@ class ForecastClient:
     def server(self, server: str, *, hours: int = 168) -> dict[str, Any]:
         """Facts of a server, its last `hours` (`hours`: list of rows), and its coming `forecasts` (list of rows)."""
         return self._json(f"/servers/{quote(server, safe='')}", {"hours": hours})
+
+    def outcomes(self, server: str, *, horizon: int = 24, hours: int = 168) -> Rows:
+        """What came of a server's forecasts issued `horizon` hours ahead, in the fleet's last `hours`."""
+        path = f"/servers/{quote(server, safe='')}/outcomes"
+        return self._rows(path, {"horizon": horizon, "hours": hours})
+
+    def reasons(self, server: str, hour: datetime, *, top: int = 8) -> dict[str, Any]:
+        """The terms that add up to the probability of the class that the newest forecast of a target hour says."""
+        return self._json(f"/servers/{quote(server, safe='')}/reasons", {"hour": hour, "top": top})
+
+    def fleet(self, *, past: int = 48, by: Literal["type", "file"] | None = None) -> dict[str, Any]:
+        """Servers by hours, in columns: the last `past` as they were, the coming ones as forecast."""
+        return self._json("/fleet", {"past": past, "by": by})
+
+    def pipeline(self, *, batches: int = 120) -> dict[str, Any]:
+        """How far the stream has come, and its newest `batches`."""
+        return self._json("/pipeline", {"batches": batches})
+
+    def rejects(self, *, examples: int = 3) -> dict[str, Any]:
+        """Refused lines by reason, with so many examples of each."""
+        return self._json("/rejects", {"examples": examples})
 
     def score(self, body: _Values) -> Rows:
         """Forecasts for histories or rows of features, in the shape that /openapi.json has as ScoreRequest."""

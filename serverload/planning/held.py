@@ -80,7 +80,7 @@ def all_knowing(outlook: Outlook, came: Floats, window_hours: int) -> AllKnowing
     loads = np.rint(np.nan_to_num(came) * MICROS)
     levels = np.broadcast_to(loads[..., None], (*loads.shape, len(SHARES)))
     limit = np.rint(outlook.medium_max * MICROS)
-    known = np.logical_not(np.isnan(came).all(axis=1))
+    known = (~np.isnan(came)).sum(axis=1) > 0
     order = [server for server in fullest_first(loads.max(axis=1, initial=0.0), outlook.servers) if known[server]]
     merged = first_fit_by_group(order, outlook.groups, levels, np.zeros_like(loads), limit, 0.0)
     freed = sum(len(each.members) - 1 for each in merged)

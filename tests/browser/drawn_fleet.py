@@ -83,6 +83,11 @@ class Fleet:
         ).filter(pl.Series(~np.isnan(guess))).with_columns(target_date=pl.col("target_hour").dt.date())  # fmt: skip
 
 
+def thousand(last: datetime) -> Fleet:
+    """A thousand servers, 216 hours back."""
+    return Fleet.drawn([f"10.{place // 250}.0.{place % 250}" for place in range(1000)], last, 216)
+
+
 def _matured(issued: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     loads = came.rename({"hour": "target_hour", "load": "actual_peak_load"})
     found = issued.join(loads, on=["server_ip", "target_hour"])

@@ -17,6 +17,8 @@ from serving.app import make_app
 
 LAST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
 """The newest closed hour of drawn fleets."""
+IN_SIGHT = ".grid .body [role=row]:not([hidden])"
+"""The rows of the fleet's grid that are in the document."""
 
 
 @contextmanager

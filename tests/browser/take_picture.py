@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from drawn_fleet import Fleet
-from looking import LAST, chromium, served
+from looking import IN_SIGHT, LAST, chromium, served
 
 PICTURE = Path(__file__).parents[2] / "docs" / "dashboard.png"
 
@@ -15,7 +15,7 @@ if __name__ == "__main__":
         with served(home) as url, chromium() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 640})
             page.goto(f"{url}/dashboard/fleet")
-            page.wait_for_selector(".grid .body [role=row]:not([hidden])")
+            page.wait_for_selector(IN_SIGHT)
             page.wait_for_load_state("networkidle")
             page.screenshot(path=PICTURE)
     print(f"{PICTURE}: {PICTURE.stat().st_size:,} bytes")

@@ -52,10 +52,9 @@ def test_people_who_see_colours_otherwise_tell_the_classes_apart(look: Look, sch
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_reader_of_screens_finds_its_way(look: Look, path: str) -> None:
-    page = look(path)
-    page.wait_for_load_state("networkidle")
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        page = look(path, color_scheme=scheme)
+        page.wait_for_load_state("networkidle")
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
 

@@ -71,6 +71,7 @@ def test_the_hours_ahead_and_what_was_said_of_one_of_them(look: Look, home: Path
     every = (
         of_server(home, "forecasts", SERVER).filter(pl.col("target_hour") == hour).sort("issued_hour", descending=True)
     )
+    expect(page.get_by_role("heading", name=f"What was said of {hour:%a} {hour.day} {hour:%b %H:%M}")).to_be_visible()
     expect(page.get_by_text(f"{every.height} forecasts, 0 of them")).to_be_visible()
     assert column(page, "Forecasts issued for this hour", 1) == [f"{each} h" for each in every["horizon_hours"]]
     assert f"hour={hour:%Y-%m-%dT%H}" in page.url

@@ -112,6 +112,20 @@ def test_the_client_brings_what_the_tables_hold(client: serverload.ForecastClien
     assert "serverload_requests_total" in client.metrics()
 
 
+def test_the_client_asks_what_the_dashboard_shows(client: serverload.ForecastClient) -> None:
+    assert len(client.outcomes("10.0.0.1", horizon=1, hours=4)) <= 4
+    assert client.naive(days=1).to_arrow().num_rows == client.quality(days=1).to_arrow().num_rows
+    assert client.confusion(days=1).to_polars().select("actual_class", "workload_class", "forecasts").rows() == [
+        ("low", "low", 1), ("high", "low", 1),
+    ]  # fmt: skip
+    assert client.calibration(days=1).to_arrow().num_rows > 0
+    assert client.fleet(past=2)["past"] == ["lm", "ll"]
+    assert client.pipeline(batches=1).keys() >= {"watermark"}
+    assert client.rejects() == {"read": 0, "rejects": []}
+    with pytest.raises(ServiceError, match="404"):
+        client.reasons("nobody", hours(1))
+
+
 def test_the_client_scores(client: serverload.ForecastClient) -> None:
     history = {"server": "a", "first_hour": "2016-06-01T00:00", "peak_load": [40.0] * 200}
     rows = client.score({"servers": [history], "horizons": [1, 2]}).to_polars()

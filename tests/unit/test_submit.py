@@ -111,7 +111,8 @@ def test_wrong_use_is_one_line_and_exit_code_2(tmp_path: Path, words: tuple[str,
 def test_the_scripts_are_clean() -> None:
     scripts = sorted(str(script) for script in DEPLOY.rglob("*.sh"))
     assert len(scripts) == 3
-    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

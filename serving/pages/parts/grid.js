@@ -68,6 +68,7 @@ export class FleetGrid {
     line.firstChild.style.gridColumnStart = FACTS + past + 1;
     this.body.replaceChildren(line);
     this.pool = [];
+    this.first = null;
     this.columns = columns;
   }
 
@@ -84,16 +85,20 @@ export class FleetGrid {
     this.mark();
   }
 
+  // A line of cells, copied from a first one: a screen has thousands.
   line() {
-    const link = h("a", { tabindex: "-1" });
-    const facts = [h("span", { role: "rowheader", class: "fact fact0" }, link),
-      h("span", { role: "gridcell", class: "fact fact1" }), h("span", { role: "gridcell", class: "fact fact2" })];
-    const cells = this.columns.map(() => h("span", { role: "gridcell" }));
-    const all = [...facts, ...cells];
-    all.forEach((cell, place) => cell.setAttribute("aria-colindex", place + 1));
-    const element = h("div", { class: "row", role: "row" }, all);
+    const element = (this.first ??= this.firstLine()).cloneNode(true);
+    const all = [...element.children], link = all[0].firstChild;
     this.body.append(element);
-    return { element, link, facts, cells, all, row: null };
+    return { element, link, facts: all.slice(0, FACTS), cells: all.slice(FACTS), all, row: null };
+  }
+
+  firstLine() {
+    const all = [h("span", { role: "rowheader", class: "fact fact0" }, h("a", { tabindex: "-1" })),
+      h("span", { role: "gridcell", class: "fact fact1" }), h("span", { role: "gridcell", class: "fact fact2" }),
+      ...this.columns.map(() => h("span", { role: "gridcell" }))];
+    all.forEach((cell, place) => cell.setAttribute("aria-colindex", place + 1));
+    return h("div", { class: "row", role: "row" }, all);
   }
 
   // Nothing is in this line; an id is that of one cell alone.
