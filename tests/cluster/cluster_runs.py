@@ -1,7 +1,6 @@
 """What is run: history and live lines on a cluster that loses workers, and the same lines on one machine."""
 
 import csv
-import io
 import shutil
 import time
 from collections.abc import Iterator
@@ -126,8 +125,9 @@ def run_history(ran: Ran, cluster: Cluster) -> None:
         ended(site.submit("train", "--config", "cluster"))
     site.settings["SPARK_OPTIONS"] = f"--py-files {ran.wheel}"  # a newer wheel goes before that of the environment
     with ran.timed("spark-submit --py-files backtest"):
-        words = ["--config", "cluster", "--cutoffs", "1", "--step-days", "7", "--format", "csv"]
-        ran.backtest = list(csv.DictReader(io.StringIO(ended(site.submit("backtest", *words)))))
+        out = site.folder / "backtest.csv"  # spark-submit mixes stderr into stdout
+        ended(site.submit("backtest", "--config", "cluster", "--cutoffs", "1", "--step-days", "7", "--out", str(out)))
+        ran.backtest = list(csv.DictReader(out.read_text().splitlines()))
     del site.settings["SPARK_OPTIONS"]
 
 
