@@ -5,13 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from drawn_fleet import Fleet
+from drawn_fleet import HOSTILE, Fleet
 from looking import LAST, chromium, served
 from playwright.sync_api import Browser, Page, expect
 from table_cases import put
-
-HOSTILE = '<img src=x onerror="window.hit = 1">&amp;'
-
 
 ENOUGH_MILLISECONDS = 60_000
 expect.set_options(timeout=ENOUGH_MILLISECONDS)

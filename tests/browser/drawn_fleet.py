@@ -17,6 +17,8 @@ from serverload.steps.labels import workload_class
 
 LOW_MAX, MEDIUM_MAX = 100.0, 500.0
 AHEAD = 48
+HOSTILE = '<img src=x onerror="window.hit = 1">&amp;'
+"""A name that wants to be markup."""
 AFTER_THE_HOUR = timedelta(minutes=75)
 TYPES = {
     "STRING": pl.String, "INT": pl.Int32, "BIGINT": pl.Int64, "DOUBLE": pl.Float64, "BOOLEAN": pl.Boolean,

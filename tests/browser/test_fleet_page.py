@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import HOSTILE
 from deltalake import DeltaTable
-from drawn_fleet import LOW_MAX, MEDIUM_MAX, Fleet, put_frame, thousand
+from drawn_fleet import HOSTILE, LOW_MAX, MEDIUM_MAX, Fleet, put_frame, thousand
 from looking import IN_SIGHT, LAST, served
 from playwright.sync_api import Page, expect
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from conftest import HOSTILE
 from deltalake import DeltaTable
+from drawn_fleet import HOSTILE
 from flat_cases import FOREST
 from looking import LAST
 from playwright.sync_api import Page, expect
