@@ -1,11 +1,15 @@
 """A service over drawn tables, asked in this process as by HTTP."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import uvicorn
+from fastapi import FastAPI
 from flat_cases import FOREST
 from starlette.testclient import TestClient
 from table_cases import forecast, hours, outcome, put
@@ -71,3 +75,17 @@ def asked(home: Path, **serve: object) -> Iterator[TestClient]:
     settings = load_settings(flags={"home": str(home), "serve": serve})
     with TestClient(make_app(settings, shared), base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+@contextmanager
+def running(service: FastAPI) -> Iterator[str]:
+    """The address of a service that answers over HTTP, on a port of its own."""
+    server = uvicorn.Server(uvicorn.Config(service, log_level="error"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

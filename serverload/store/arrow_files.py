@@ -29,7 +29,7 @@ def arrow_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def files_of_tasks(table: Table, folder: str, rows: DataFrame, made: ArrowTables) -> list[Row]:
     """Let each Spark task write what `made` gives for its Arrow batches of rows; rows of FILES_SCHEMA."""
-    writing = partial(_as_files, fitting(table, made), folder, _partition(table), filtered_by(table))
+    writing = partial(_as_files, _fitting(table, made), folder, _partition(table), filtered_by(table))
     return rows.mapInArrow(writing, FILES_DDL).collect()
 
 
@@ -42,12 +42,7 @@ def files_of_rows(table: Table, folder: str, rows: pa.Table) -> list[dict[str, A
 
 def batches_of_tasks(table: Table, rows: DataFrame, made: ArrowTables) -> DataFrame:
     """What `made` gives for the Arrow batches of rows, as Spark's rows."""
-    return rows.mapInArrow(partial(_as_batches, fitting(table, made)), table.ddl)
-
-
-def fitting(table: Table, made: ArrowTables) -> ArrowTables:
-    """`made`, its columns in the order and with the types of the table."""
-    return partial(_fitting, made, arrow_schema(table))
+    return rows.mapInArrow(partial(_as_batches, _fitting(table, made)), table.ddl)
 
 
 def filtered_by(table: Table) -> tuple[str, ...]:
@@ -68,7 +63,12 @@ def _entries(entry: Any) -> Any:
     return list(entry.items()) if isinstance(entry, Mapping) else entry
 
 
-def _fitting(made: ArrowTables, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _fitting(table: Table, made: ArrowTables) -> ArrowTables:
+    """`made`, its columns in the order and with the types of the table."""
+    return partial(_as_declared, made, arrow_schema(table))
+
+
+def _as_declared(made: ArrowTables, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     return (rows.select(schema.names).cast(schema) for rows in made(batches))
 
 

@@ -58,7 +58,7 @@ def last_hours(tables: DuckDBPyConnection, *, last: int, count: int, retire_afte
         told = server_hours(
             hours[own],
             np.broadcast_to(loads[own], (len(PEAKS), len(loads[own]))),
-            first_hour=first_hour,
+            first_hour=min([first_hour, *hours[own][:1]]),
             grid_start=grid_start,
             last_hour=last,
             fleet=fleet,

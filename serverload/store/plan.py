@@ -19,10 +19,9 @@ from serverload.planning.outlook import HISTORY_HOURS, Floats, Outlook
 from serverload.store.plan_inputs import (
     PLAN_TABLES,
     IssuedForecasts,
-    ServerFacts,
     issued_forecasts,
     known_loads,
-    server_facts,
+    server_types,
 )
 from serverload.store.table_reader import newest_issued_hour, tables_in_sql
 
@@ -116,12 +115,11 @@ def plan_in_sql(
     forecasts = issued_forecasts(connection, issued, as_of=as_of)
     if forecasts is None:
         return NO_PLAN
-    origin, facts = hour_number(issued), server_facts(connection)
-    past = known_loads(
-        connection, facts, forecasts.servers, first=origin - HISTORY_HOURS + 1, last=origin,
-        retire_after_hours=rules.retire_after_hours,
-    )  # fmt: skip
-    outlook = _outlook(forecasts, past, facts, groups, rules)
+    origin = hour_number(issued)
+    first, retire = origin - HISTORY_HOURS + 1, rules.retire_after_hours
+    past = known_loads(connection, forecasts.servers, first=first, last=origin, retire_after_hours=retire)
+    group_of = server_types(connection) if groups is None else groups
+    outlook = _outlook(forecasts, past, group_of, rules)
     expires = forecasts.issued_at.astimezone(UTC) + timedelta(minutes=rules.advice.valid_minutes)
     common = {"issued_hour": hour_start(origin), "model_version": forecasts.model_version, "expires_at": expires}
     rows = [_row(advice, outlook, origin + 1) | common for advice in advised(outlook, rules.advice, origin + 1)]
@@ -144,11 +142,11 @@ def replayed_plans(
         if newest is None or not origins:
             what = f"no hour was issued {PLAN_HOURS} hours before the newest one, and so no advice can be judged yet"
             raise InputError(what, where=home, hint="`serverload stream` issues the hours as they close")
-        facts = server_facts(connection)
-        names = tuple(sorted(facts))
+        types = server_types(connection)
+        group_of, names = types if groups is None else groups, tuple(sorted(types))
         start = min(origins) - HISTORY_HOURS + 1
         retire = rules.retire_after_hours
-        loads = known_loads(connection, facts, names, first=start, last=hour_number(newest), retire_after_hours=retire)
+        loads = known_loads(connection, names, first=start, last=hour_number(newest), retire_after_hours=retire)
         at = {name: row for row, name in enumerate(names)}
         told = []
         for origin in origins:
@@ -157,7 +155,7 @@ def replayed_plans(
                 continue
             its = loads[[at[name] for name in forecasts.servers]]
             now = origin - start + 1
-            outlook = _outlook(forecasts, its[:, now - HISTORY_HOURS : now], facts, groups, rules)
+            outlook = _outlook(forecasts, its[:, now - HISTORY_HOURS : now], group_of, rules)
             came = its[:, now : now + PLAN_HOURS]
             given = judged(outlook, advised(outlook, rules.advice, origin + 1), came)
             told.append((given, all_knowing(outlook, came, rules.advice.maintenance_hours)))
@@ -173,15 +171,8 @@ def _origins(connection: DuckDBPyConnection, newest: int, days: int, step_hours:
     return [hour for hour in found if (found[0] - hour) % step_hours == 0]
 
 
-def _outlook(
-    forecasts: IssuedForecasts,
-    past: Floats,
-    facts: Mapping[str, ServerFacts],
-    groups: Mapping[str, str] | None,
-    rules: PlanRules,
-) -> Outlook:
-    types = {name: fact.type for name, fact in facts.items()}
-    of_server = tuple((types if groups is None else groups).get(name, "") for name in forecasts.servers)
+def _outlook(forecasts: IssuedForecasts, past: Floats, group_of: Mapping[str, str], rules: PlanRules) -> Outlook:
+    of_server = tuple(group_of.get(name, "") for name in forecasts.servers)
     return Outlook(
         forecasts.servers, of_server, forecasts.probabilities, forecasts.said, past, rules.low_max, rules.medium_max
     )

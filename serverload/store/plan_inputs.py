@@ -10,11 +10,9 @@ from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
 from serverload.contracts.classes import CLASSES
-from serverload.contracts.feature_columns import PEAKS
-from serverload.contracts.instants import hour_start
 from serverload.contracts.plan_settings import PLAN_HOURS
 from serverload.planning.outlook import Floats
-from serverload.steps.hours import FleetHours, server_hours
+from serverload.store.fleet_hours import last_hours
 
 PLAN_TABLES = ("forecasts", "hourly_load", "servers")
 _MODEL = "model"
@@ -28,11 +26,6 @@ _FORECASTS = f"""
     qualify row_number() over (partition by server_ip, horizon_hours order by revision desc) = 1
     order by server_ip, horizon_hours
 """
-_LOADS = """
-    select server_ip, list(epoch(hour)::bigint // 3600) as hours, list(peak_load) as loads from hourly_load
-    where month between $first_month and $last_month and hour between $first and $last group by server_ip
-"""
-_SERVERS = "select server_ip, epoch(first_hour)::bigint // 3600 as first_hour, server_type from servers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,50 +82,23 @@ def _reasons(rows: pl.DataFrame) -> dict[str, str]:
     return dict(rows.group_by("server_ip", maintain_order=True).agg(reason).rows())
 
 
-@dataclass(frozen=True)
-class ServerFacts:
-    """First hour (its number) and type of a server; "" is no type."""
-
-    first_hour: int
-    type: str
-
-
-def server_facts(connection: DuckDBPyConnection) -> dict[str, ServerFacts]:
-    """Facts by server."""
-    rows = connection.sql(_SERVERS).fetchall()
-    return {name: ServerFacts(first, "" if kind is None else str(kind)) for name, first, kind in rows}
+def server_types(connection: DuckDBPyConnection) -> dict[str, str]:
+    """The type of each server; "" is none."""
+    rows = connection.sql("select server_ip, server_type from servers").fetchall()
+    return {name: "" if kind is None else str(kind) for name, kind in rows}
 
 
 def known_loads(
-    connection: DuckDBPyConnection,
-    facts: Mapping[str, ServerFacts],
-    servers: Sequence[str],
-    *,
-    first: int,
-    last: int,
-    retire_after_hours: int,
+    connection: DuckDBPyConnection, servers: Sequence[str], *, first: int, last: int, retire_after_hours: int
 ) -> Floats:
     """Peak loads of servers in the hours (numbers) `first .. last`, 0 in idle ones, NaN in those that do not count.
 
     Shape (servers, hours).
     """
-    start = first - retire_after_hours
-    oldest, newest = hour_start(start), hour_start(last)
-    months = {"first_month": f"{oldest:%Y-%m}", "last_month": f"{newest:%Y-%m}"}
-    rows = connection.sql(_LOADS, params={"first": oldest, "last": newest, **months}).to_arrow_table().combine_chunks()
-    hours, loads = rows["hours"].combine_chunks(), rows["loads"].combine_chunks()
-    at = {name: index for index, name in enumerate(rows["server_ip"].to_pylist())}
-    fleet = FleetHours.of(hours.values.to_numpy())
+    known = last_hours(connection, last=last, count=last - first + 1, retire_after_hours=retire_after_hours)
+    row_of = {name: row for row, name in enumerate(known.servers)}
     found = np.full((len(servers), last - first + 1), np.nan)
     for row, name in enumerate(servers):
-        if name not in at:
-            continue
-        its_hours = hours[at[name]].values.to_numpy()
-        its_loads = loads[at[name]].values.to_numpy()
-        born = min(facts[name].first_hour, int(its_hours.min())) if name in facts else int(its_hours.min())
-        grid = server_hours(
-            its_hours, np.broadcast_to(its_loads, (len(PEAKS), its_loads.size)), first_hour=born, grid_start=start,
-            last_hour=last, fleet=fleet, retire_after_hours=retire_after_hours,
-        )  # fmt: skip
-        found[row] = grid.peaks[0, first - start :]
+        if name in row_of:
+            found[row] = known.loads[row_of[name]]
     return found

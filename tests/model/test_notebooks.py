@@ -1,16 +1,14 @@
 """The notebooks run as a reader runs them: each in a kernel of its own, on a small home; kept without outputs."""
 
 import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-import uvicorn
 from nbclient import NotebookClient
 from pyspark.sql import SparkSession
+from serve_cases import place, running
 from trained_home import SMALL_MODEL, TrainedHome, registry_of
 
 import serverload
@@ -39,15 +37,10 @@ def home(spark: SparkSession, trained: TrainedHome, tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="module")
 def url(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service over it."""
-    service = make_app(load_settings(flags={"home": str(home)}), tmp_path_factory.mktemp("shared"))
-    server = uvicorn.Server(uvicorn.Config(service, port=0, lifespan="off", log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    shared = tmp_path_factory.mktemp("shared")
+    place(shared)
+    with running(make_app(load_settings(flags={"home": str(home)}), shared)) as url:
+        yield url
 
 
 def ran(name: str, home: Path, **environment: str) -> nbformat.NotebookNode:

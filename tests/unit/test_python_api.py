@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 import pytest
-import uvicorn
-from serve_cases import asked, drawn_home
+from serve_cases import drawn_home, place, running
 from table_cases import hours
 
 import serverload
 from serverload.contracts.errors import InputError, ServiceError
+from serverload.contracts.settings import load_settings
 from serverload.store.table_reader import forecasts
 from serving.app import make_app
 from serving.keys import make_key
@@ -35,15 +33,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(home: Path) -> Iterator[str]:
     """A service that asks for keys, on a port of its own."""
     make_key(home / "keys.json", "reader", ["read"])
-    with asked(home, keys_file=str(home / "keys.json"), requests_per_minute=0) as client:
-        server = uvicorn.Server(uvicorn.Config(client.app, port=0, lifespan="off", log_level="error"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    place(home / "shared")
+    settings = load_settings(
+        flags={"home": str(home), "serve": {"keys_file": str(home / "keys.json"), "requests_per_minute": 0}}
+    )
+    with running(make_app(settings, home / "shared")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +160,6 @@ def test_every_address_of_the_service_has_a_method(home: Path) -> None:
 
 
 def make_app_paths(home: Path) -> set[str]:
-    from serverload.contracts.settings import load_settings
-
     return set(make_app(load_settings(flags={"home": str(home)}), home / "shared").openapi()["paths"])
 
 
