@@ -64,17 +64,20 @@ def promote(
     """Judge a version beside the champion and make it champion where every check holds; recorded as an MLflow run.
 
     Refused, nothing moves. With `force` it is promoted whatever was found, also where nothing could be compared; only
-    a version that does not score is an error (ModelError) even then. `features` must be up to date, and the version
-    another one than the champion.
+    a version that does not score, or has learned other classes than the settings have, is an error (ModelError) even
+    then. A champion that has learned other classes is no rival. `features` must be up to date, and the version another
+    one than the champion.
     """
     champion = registry.champion()
     before = champion.version if champion else None
+    rival = champion if champion and champion.learned(settings.classes) else None
     given = {"version": challenger.version, "champion": before or "", "force": force}
     with job_run(registry.tracking, "promote", given | settings.promotion.model_dump()) as run:
         progress.step("try the model")
+        challenger.require_classes(settings.classes)
         check_scores(tables.spark, challenger.pipeline())
         try:
-            found = judge(tables, settings, challenger, champion, progress)
+            found = judge(tables, settings, challenger, rival, progress)
             checks = checks_of(found, settings.promotion)
             reasons = shortfalls(checks)
             _note(run, found, checks)

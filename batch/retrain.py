@@ -14,6 +14,7 @@ from serverload.store.model_registry import ModelRegistry
 from serverload.store.runs import job_run
 
 NO_CHAMPION = "there is no champion"
+OTHER_CLASSES = "the champion has learned other classes"
 ASKED = "asked for"
 
 
@@ -21,7 +22,8 @@ ASKED = "asked for"
 class Retrained:
     """Why a model was trained anew, and what became of it; `trained` is None where that was not needed, or too soon.
 
-    `why`: what has drifted, empty for nothing; `drift` is None where there was no champion to hold the data against.
+    `why`: what has drifted, empty for nothing; `drift` is None where there was no champion to hold the data against, or
+    one that has learned other classes.
     """
 
     why: str
@@ -44,12 +46,14 @@ def retrain(
     """Train by the settings, and promote where every check of the gate holds; a run beside those of its parts.
 
     `features` must be up to date. The newest `test_days` are the test, also of what is promoted. With `if_needed`
-    nothing is trained unless there is no champion, something has drifted or its history is too old, nor while the
-    newest version has learned nearly the same days. Raises InputError and ModelError as its parts do.
+    nothing is trained unless there is no champion, it has learned other classes, something has drifted or its history
+    is too old, nor while the newest version has learned nearly the same days. Raises InputError and ModelError as its
+    parts do.
     """
     champion = registry.champion()
-    drift = measured_drift(tables, settings, champion, progress) if champion else None
-    found = drift.reasons() if drift else NO_CHAMPION
+    usable = champion and champion.learned(settings.classes)
+    drift = measured_drift(tables, settings, champion, progress) if champion and usable else None
+    found = drift.reasons() if drift else OTHER_CLASSES if champion else NO_CHAMPION
     if if_needed and drift and (not found or _too_soon(settings, registry, drift)):
         return Retrained(found, drift)
     why = found or ASKED

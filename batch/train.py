@@ -190,8 +190,7 @@ def _facts(tables: DeltaTables, data: TrainingData, fitted: FittedModel, setting
     return {
         "feature_set": settings.model.feature_set,
         "training_horizons": ",".join(map(str, data.horizons)),
-        "low_max": f"{settings.classes.low_max:g}",
-        "medium_max": f"{settings.classes.medium_max:g}",
+        **settings.classes.facts(),
         "first_target": f"{data.first_target:%Y-%m-%dT%H:%MZ}",
         "test_start": f"{data.test_start:%Y-%m-%dT%H:%MZ}",
         "test_end": f"{data.test_end:%Y-%m-%dT%H:%MZ}",

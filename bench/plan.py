@@ -27,7 +27,8 @@ from serverload.contracts.instants import hour_number, hour_start
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.model.flat_forecasts import cheapest
-from serverload.store.plan import PlanRules, plan, replayed_plans
+from serverload.store.plan import PlanRules, plan
+from serverload.store.plan_replay import replayed_plans
 
 DAYS, TEST_DAYS, START, SESSIONS_PER_HOUR = 63, 14, date(2016, 4, 1), 12.0
 FIRST_ORIGIN = hour_number(datetime.combine(START, datetime.min.time(), UTC)) + 24 * (DAYS - TEST_DAYS) - 1

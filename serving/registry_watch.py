@@ -16,6 +16,7 @@ import numpy as np
 
 from serverload.contracts.errors import ServerloadError
 from serverload.contracts.instants import hour_number
+from serverload.contracts.settings import ClassSettings
 from serverload.model.flat_files import save_flat
 from serverload.model.flat_forest import FlatForest
 from serverload.steps.features import feature_rows
@@ -32,9 +33,11 @@ _A_DAY = datetime.fromisoformat("2016-06-01T00:00:00+00:00")
 class RegistryWatch:
     """Asks the registry, and leaves what it found in a folder; the processes that answer never ask themselves."""
 
-    def __init__(self, registry: ModelList, folder: Path, issued_by: Callable[[], str | None]) -> None:
+    def __init__(
+        self, registry: ModelList, folder: Path, classes: ClassSettings, issued_by: Callable[[], str | None]
+    ) -> None:
         """`issued_by` gives the version that issued last: after a restart, the last good one."""
-        self._registry, self._folder, self._issued_by = registry, folder, issued_by
+        self._registry, self._folder, self._classes, self._issued_by = registry, folder, classes, issued_by
         self._standing = Standing()
         self._known: Sequence[KnownModel] = ()
 
@@ -79,6 +82,7 @@ class RegistryWatch:
 
     def _placed(self, model: KnownModel) -> PlacedModel:
         """Fetch a version's forest and lay it, with the version's decision, into a folder of its own."""
+        model.require_classes(self._classes)
         forest = replace(self._registry.flat(model.version), decision=model.decision)
         check_scores(forest)
         folder = Path(mkdtemp(prefix=f"{model.version}-", dir=self._folder))

@@ -42,7 +42,9 @@ def serve(settings: Settings) -> None:
         counts.mkdir()
         os.environ[SHARED_FOLDER] = str(counts)
         stop = Event()
-        watch = RegistryWatch(registry, Path(folder), partial(_issued_by, HeldTables(settings.home, 0)))
+        watch = RegistryWatch(
+            registry, Path(folder), settings.classes, partial(_issued_by, HeldTables(settings.home, 0))
+        )
         watching = Thread(target=watch.run, args=(stop, settings.serve.poll_seconds), daemon=True)
         watching.start()
         print(f"serving {settings.home} at {_address(listener)}", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import ModelError
+from serverload.contracts.settings import ClassSettings
 from serverload.model.forecasting import check_scores
 from serverload.store.model_registry import ModelRegistry, RegisteredModel
 
@@ -19,6 +20,7 @@ class ChampionFollower:
         self,
         spark: SparkSession,
         registry: ModelRegistry,
+        classes: ClassSettings,
         issued_by: Callable[[], str | None],
         told: Told,
         *,
@@ -29,6 +31,7 @@ class ChampionFollower:
         `away`: whether the registry was told to be away by a stream that ended since.
         """
         self._spark, self._registry, self._issued_by, self._told = spark, registry, issued_by, told
+        self._classes = classes
         self._good: RegisteredModel | None = None
         self._refused, self._away = "", away
 
@@ -58,7 +61,7 @@ class ChampionFollower:
 
     def _take(self, champion: RegisteredModel) -> None:
         try:
-            checked(self._spark, champion)
+            checked(self._spark, champion, self._classes)
         except ModelError as error:
             if self._refused != champion.version:
                 self._refused = champion.version
@@ -73,7 +76,7 @@ class ChampionFollower:
         version = self._issued_by()
         model = self._registry.version(version) if version else None
         try:
-            return model and checked(self._spark, model)
+            return model and checked(self._spark, model, self._classes)
         except ModelError:
             return None
 
@@ -83,8 +86,12 @@ class ChampionFollower:
             self._told("registry_away" if why else "registry_back", self.at_work, why or "answers again")
 
 
-def checked(spark: SparkSession, model: RegisteredModel) -> RegisteredModel:
-    """The model, loaded and tried. Raises ModelError where its artefacts are missing or it cannot score."""
+def checked(spark: SparkSession, model: RegisteredModel, classes: ClassSettings) -> RegisteredModel:
+    """The model, loaded and tried.
+
+    Raises ModelError where its artefacts are missing, it cannot score, or its classes are others than those given.
+    """
+    model.require_classes(classes)
     try:
         check_scores(spark, model.pipeline())
     except ModelError as error:

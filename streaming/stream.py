@@ -60,7 +60,9 @@ class Stream:
         self._advance = Advance(tables, settings)
         troubles = standing_troubles(tables)
         self._broker_away, registry_away = ("broker_away" in troubles), ("registry_away" in troubles)
-        self._champion = ChampionFollower(tables.spark, registry, self._issued_by, self._tell, away=registry_away)
+        self._champion = ChampionFollower(
+            tables.spark, registry, settings.classes, self._issued_by, self._tell, away=registry_away
+        )
         self._watch = ChampionWatch(tables, settings, registry, self._tell)
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
         self._metrics = StreamMetrics()

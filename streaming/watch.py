@@ -146,7 +146,7 @@ class ChampionWatch:
         try:
             if only and not set(only) & set(wanted):
                 raise ModelError("forecasts none of [forecast] horizons", where=f"version {model.version}")
-            checked(self._tables.spark, model)
+            checked(self._tables.spark, model, self._settings.classes)
         except ModelError as error:
             self._tell_once("shadow_refused", model.version, str(error))
             return False

@@ -147,7 +147,7 @@ def _outcomes(settings: Settings, tables: "DeltaTables", registry: "ModelRegistr
     from streaming.champion import checked
 
     champion = registry.champion()
-    model = champion and checked(tables.spark, champion)
+    model = champion and checked(tables.spark, champion, settings.classes)
     done = Advance(tables, settings).run(lambda: model, registry.version)
     if done.closed_hour is None:
         return "no hour has closed yet"

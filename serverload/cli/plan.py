@@ -38,8 +38,9 @@ def plan(
     format: Format = "table",
 ) -> None:
     """Advise on the next 48 hours: servers to merge, servers that need more, windows to work on them. No Spark."""
-    from serverload.store.plan import PlanRules, replayed_plans
+    from serverload.store.plan import PlanRules
     from serverload.store.plan import plan as planned
+    from serverload.store.plan_replay import replayed_plans
 
     checked_format(format)
     if replay and as_of:

@@ -47,6 +47,7 @@ def drift(config: Config = CONFIG, home: Home = None, format: Format = "table") 
     champion = registry.champion()
     if champion is None:
         raise ModelError("there is no champion", where=registry.name, hint="run `serverload train`")
+    champion.require_classes(settings.classes)
     with progress() as bar:
         tables = open_tables(settings, "drift", bar)
         update_features(tables, settings, bar)

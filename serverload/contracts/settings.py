@@ -62,6 +62,10 @@ class ClassSettings(Section):
     low_max: float
     medium_max: float
 
+    def facts(self) -> dict[str, str]:
+        """The bounds as texts, as a model version keeps them."""
+        return {name: f"{bound:g}" for name, bound in self.model_dump().items()}
+
 
 class StreamSettings(Section):
     """The live source and its pace."""

@@ -1,4 +1,4 @@
-"""Advice from the tables, and how it has held: read, plan, tell. No Spark."""
+"""Advice from the tables: read, plan, tell. No Spark."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,10 +11,9 @@ from duckdb import DuckDBPyConnection
 
 from serverload.contracts.errors import InputError
 from serverload.contracts.instants import hour_number, hour_start
-from serverload.contracts.plan_settings import PLAN_HOURS, PlanSettings
+from serverload.contracts.plan_settings import PlanSettings
 from serverload.contracts.settings import Settings
 from serverload.planning.advice import Advice, advised
-from serverload.planning.held import all_knowing, held_rows, judged
 from serverload.planning.outlook import HISTORY_HOURS, Floats, Outlook
 from serverload.store.plan_inputs import (
     PLAN_TABLES,
@@ -32,11 +31,6 @@ ADVICE_COLUMNS: dict[str, Any] = {
     "reason": pl.String, "issued_hour": _TIME, "model_version": pl.String, "expires_at": _TIME,
 }  # fmt: skip
 """`merged_servers`: those that go onto `server_ip`, joined by commas; null where nothing is merged."""
-
-_ISSUED_HOURS = """
-    select distinct issued_hour from forecasts
-    where revision = 0 and target_date >= $day and issued_hour >= $first and issued_hour <= $last order by 1 desc
-"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +113,7 @@ def plan_in_sql(
     first, retire = origin - HISTORY_HOURS + 1, rules.retire_after_hours
     past = known_loads(connection, forecasts.servers, first=first, last=origin, retire_after_hours=retire)
     group_of = server_types(connection) if groups is None else groups
-    outlook = _outlook(forecasts, past, group_of, rules)
+    outlook = outlook_of(forecasts, past, group_of, rules)
     expires = forecasts.issued_at.astimezone(UTC) + timedelta(minutes=rules.advice.valid_minutes)
     common = {"issued_hour": hour_start(origin), "model_version": forecasts.model_version, "expires_at": expires}
     rows = [_row(advice, outlook, origin + 1) | common for advice in advised(outlook, rules.advice, origin + 1)]
@@ -127,51 +121,8 @@ def plan_in_sql(
     return Plan(advice, _left_out(forecasts.left_out), hour_start(origin), expires)
 
 
-def replayed_plans(
-    home: str, rules: PlanRules, *, groups: Mapping[str, str] | None = None, days: int, step_hours: int
-) -> pa.Table:
-    """How advice would have held that was given at past issued hours, a row a kind; see `planning.held`.
-
-    Every `step_hours`, back from the newest issued hour all of whose next hours have been issued too, over `days`;
-    from the forecasts that were issued first, and the hours as the tables have them now. Raises InputError where no
-    issued hour is old enough.
-    """
-    with tables_in_sql(home, *PLAN_TABLES) as connection:
-        newest = newest_issued_hour(connection, home)
-        origins = [] if newest is None else _origins(connection, hour_number(newest), days, step_hours)
-        if newest is None or not origins:
-            what = f"no hour was issued {PLAN_HOURS} hours before the newest one, and so no advice can be judged yet"
-            raise InputError(what, where=home, hint="`serverload stream` issues the hours as they close")
-        types = server_types(connection)
-        group_of, names = types if groups is None else groups, tuple(sorted(types))
-        start = min(origins) - HISTORY_HOURS + 1
-        retire = rules.retire_after_hours
-        loads = known_loads(connection, names, first=start, last=hour_number(newest), retire_after_hours=retire)
-        at = {name: row for row, name in enumerate(names)}
-        told = []
-        for origin in origins:
-            forecasts = issued_forecasts(connection, hour_start(origin), first_issue=True)
-            if forecasts is None:
-                continue
-            its = loads[[at[name] for name in forecasts.servers]]
-            now = origin - start + 1
-            outlook = _outlook(forecasts, its[:, now - HISTORY_HOURS : now], group_of, rules)
-            came = its[:, now : now + PLAN_HOURS]
-            given = judged(outlook, advised(outlook, rules.advice, origin + 1), came)
-            told.append((given, all_knowing(outlook, came, rules.advice.maintenance_hours)))
-    return pa.Table.from_pylist([{"issued_hours": len(told)} | row for row in held_rows(told)])
-
-
-def _origins(connection: DuckDBPyConnection, newest: int, days: int, step_hours: int) -> list[int]:
-    """The issued hours (numbers) to look at, the newest first."""
-    last = newest - PLAN_HOURS
-    first = hour_start(last - 24 * days + 1)
-    given = {"day": first.date(), "first": first, "last": hour_start(last)}
-    found = [hour_number(hour) for (hour,) in connection.sql(_ISSUED_HOURS, params=given).fetchall()]
-    return [hour for hour in found if (found[0] - hour) % step_hours == 0]
-
-
-def _outlook(forecasts: IssuedForecasts, past: Floats, group_of: Mapping[str, str], rules: PlanRules) -> Outlook:
+def outlook_of(forecasts: IssuedForecasts, past: Floats, group_of: Mapping[str, str], rules: PlanRules) -> Outlook:
+    """What advice is made from: the forecasts of an issued hour, and the loads of the hours before it."""
     of_server = tuple(group_of.get(name, "") for name in forecasts.servers)
     return Outlook(
         forecasts.servers, of_server, forecasts.probabilities, forecasts.said, past, rules.low_max, rules.medium_max

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from serverload.contracts.errors import ModelError
 from serverload.contracts.instants import EPOCH
+from serverload.contracts.settings import ClassSettings
 from serverload.model.decision import Decision
 from serverload.model.flat_forest import FlatForest
 from serverload.store.flat_models import stored_flat
@@ -85,6 +86,21 @@ class KnownModel:
     def rolled_back(self) -> bool:
         """Whether it was rolled back and has not been promoted since."""
         return bool(self.moves) and self.moves[-1].event == ROLLED_BACK
+
+    def learned(self, classes: ClassSettings) -> bool:
+        """Whether its classes are these; also where it does not tell its own."""
+        return not self._other_bounds(classes)
+
+    def require_classes(self, classes: ClassSettings) -> None:
+        """Raises ModelError where it has learned other classes than these."""
+        if others := self._other_bounds(classes):
+            what = f"it has learned other classes than [classes] has: {', '.join(others)}"
+            hint = "set [classes] back, or `serverload retrain`"
+            raise ModelError(what, where=f"{self.name} version {self.version}", hint=hint)
+
+    def _other_bounds(self, classes: ClassSettings) -> list[str]:
+        told = ((name, self.tags.get(name, bound), bound) for name, bound in classes.facts().items())
+        return [f"{name} {theirs}, not {bound}" for name, theirs, bound in told if theirs != bound]
 
     @property
     def only_horizons(self) -> tuple[int, ...] | None:

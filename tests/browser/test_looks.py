@@ -15,7 +15,7 @@ from test_fleet_page import IN_SIGHT
 from serving.keys import make_key
 
 Look = Callable[..., Page]
-PAGES = ("fleet", "server?server=10.0.0.2", "server", "quality", "pipeline")
+PAGES = ("fleet", "server?server=10.0.0.2", "server", "plan?replay=open", "quality", "pipeline")
 # Machado, Oliveira and Fernandes 2009, severity 1; of linear RGB
 EYES = {
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],

@@ -269,11 +269,11 @@ def test_large_messages_of_many_lines_tombstones_and_empty_values(
 def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_away(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    broker = EmbeddedBroker()
+    broker, stop = EmbeddedBroker(), threading.Event()
     try:
         kafka = Kafka(broker.start(tmp_path, port=0).bootstrap, "embedded")
         topic = kafka.topic(1)
-        settings, stop = settings_for(tmp_path, topic, metrics={"port": free_port()}), threading.Event()
+        settings = settings_for(tmp_path, topic, metrics={"port": free_port()})
         stream, ended = stream_on(DeltaTables(spark, settings.home), settings), list[StreamResult]()
         running = threading.Thread(
             target=lambda: ended.append(stream.run(kafka.bootstrap, available_now=False, stop=stop))
@@ -287,7 +287,7 @@ def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_a
         until(lambda: lines_read(settings) == 2)
         lag = [f'serverload_stream_lag_messages{{partition="{number}",topic="{topic}"}}' for number in range(3)]
         until(lambda: [scraped(settings).get(name) for name in lag] == [0, 0, 0])
-        assert scraped(settings)["serverload_stream_lines_read_total"] == 2
+        until(lambda: scraped(settings)["serverload_stream_lines_read_total"] == 2)
         assert scraped(settings)['serverload_trouble{about="broker"}'] == 0
 
         broker.stop(tmp_path)
@@ -303,6 +303,7 @@ def test_a_running_stream_reads_new_partitions_and_outlives_a_broker_that_goes_a
         assert ended[0].counts.read == 3
         assert asked(settings, "select sum(sessions)::int from load_windows") == [(3,)]
     finally:
+        stop.set()
         broker.stop(tmp_path)
 
 

@@ -18,17 +18,19 @@ from pyspark.ml.feature import SQLTransformer
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import ModelError
+from serverload.contracts.settings import load_settings
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.registered_models import CHAMPION, PREVIOUS
 from serverload.store.runs import job_run
 from streaming.champion import ChampionFollower
 
 NAME = "serverload-forecast"
+CLASSES = load_settings().classes
 
 
-def registered(registry: ModelRegistry, model: PipelineModel) -> str:
+def registered(registry: ModelRegistry, model: PipelineModel, **facts: str) -> str:
     with job_run(registry.tracking, "train") as run:
-        return registry.register(model, run.run_id, {"feature_set": "full"}).version
+        return registry.register(model, run.run_id, {"feature_set": "full", **facts}).version
 
 
 def promoted(registry: ModelRegistry, model: PipelineModel) -> str:
@@ -54,7 +56,7 @@ def follower(
     spark: SparkSession, registry: ModelRegistry, told: list[tuple[str, str | None]], issued_by: str | None = None
 ) -> ChampionFollower:
     return ChampionFollower(
-        spark, registry, lambda: issued_by, lambda event, version, _why: told.append((event, version))
+        spark, registry, CLASSES, lambda: issued_by, lambda event, version, _why: told.append((event, version))
     )
 
 
@@ -86,6 +88,16 @@ def test_a_champion_that_wants_other_features_is_not_taken_and_a_rollback_mends_
     assert following.current().version == first
     # told once each: refused, and that the one at work is champion again
     assert told == [("model_taken", first), ("model_refused", second), ("model_taken", first)]
+
+
+def test_a_champion_that_has_learned_other_classes_is_not_taken(spark, fitted, registry, told):
+    first = registered(registry, fitted, **CLASSES.facts())
+    other = registered(registry, fitted, **CLASSES.facts() | {"medium_max": "600"})
+    registry.promote(other, "a test")
+    following = follower(spark, registry, told, issued_by=first)
+
+    assert following.current().version == first
+    assert told == [("model_refused", other)]
 
 
 def test_after_a_restart_the_version_that_issued_last_takes_the_place_of_one_without_artefacts(

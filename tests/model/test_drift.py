@@ -9,7 +9,7 @@ from feature_cases import MONDAY, features_of, hourly_table, simulated_hours
 from pyspark.sql import SparkSession
 
 from batch.drift import Drift, measured_drift
-from batch.retrain import NO_CHAMPION, retrain
+from batch.retrain import NO_CHAMPION, OTHER_CLASSES, retrain
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.contracts.tables import TABLES
@@ -131,3 +131,8 @@ def test_retrain_trains_when_it_is_needed_and_promotes_only_what_is_better(
     assert "lower than the champion's" in again.promotion.reasons
     assert (registry.alias(CHAMPION).version, registry.alias(CHALLENGER).version) == ("1", "2")
     assert [run.job for run in list_runs(registry.tracking, limit=3)] == ["promote", "train", "retrain"]
+
+    registry.tracking.client().set_model_version_tag(registry.name, "1", "low_max", "50")
+    other = retrain(tables, drifted, registry, Silent(), if_needed=True)
+    assert (other.why, other.drift, other.trained.model.version) == (OTHER_CLASSES, None, "3")
+    assert "lower than the champion's" not in other.promotion.reasons  # it is no rival

@@ -123,6 +123,14 @@ def test_a_better_challenger_is_promoted_then_rolled_back_then_forced(registry, 
     assert why.startswith("forced, although days that neither has seen 4, asked: >= 5 (run ")
 
 
+def test_a_version_that_has_learned_other_classes_is_not_promoted_even_by_force(registry, promote):
+    client = registry.tracking.client()
+    client.set_model_version_tag(NAME, "2", "low_max", "50")
+    with pytest.raises(ModelError, match="version 2: it has learned other classes"):
+        promote("--version", "2", "--force")
+    client.delete_model_version_tag(NAME, "2", "low_max")
+
+
 def version_of(registry: ModelRegistry, **facts: str) -> RegisteredModel:
     return RegisteredModel(NAME, "9", "", FACTS | facts, (), MONDAY, registry)
 

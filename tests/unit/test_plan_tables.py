@@ -115,6 +115,7 @@ def test_without_a_file_of_groups_there_are_none_to_go_by_and_without_tables_the
     with asked(tmp_path) as client:
         assert client.get("/plan").json() == {"issued_hour": None, "expires_at": None, "plan": [], "left_out": []}
         assert client.get("/plan", params={"by": "file"}).json()["errors"][0]["path"] == "by"
+        assert client.get("/plan/replay").json() == {"replay": []}
     done = CliRunner().invoke(app, ["plan", "--home", str(home), "--by", "file"])
     assert "no file of groups is set" in str(done.exception)
 
@@ -143,6 +144,8 @@ def test_a_replay_judges_what_was_issued_first_by_what_came(tmp_path: Path) -> N
     assert [row["all_knowing"] for row in told] == [1.0, 2.0, pytest.approx(1540 / 6)]
     half_days, _said = command(tmp_path, "--replay", "--step-hours", "12")
     assert half_days[0]["issued_hours"] == 3
+    with asked(tmp_path) as client:
+        assert client.get("/plan/replay", params={"days": 7}).json()["replay"] == told
 
 
 def test_nothing_can_be_judged_before_two_days_have_passed(home: Path) -> None:

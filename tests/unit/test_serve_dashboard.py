@@ -26,7 +26,16 @@ def client(home: Path) -> Iterator[TestClient]:
 
 def test_pages_let_in_nothing_from_elsewhere(client: TestClient) -> None:
     assert client.get("/", follow_redirects=False).headers["location"] == "/dashboard/fleet"
-    for path in ("fleet", "server", "quality", "pipeline", "files/main.js", "files/style/base.css", "library/d3.js"):
+    for path in (
+        "fleet",
+        "server",
+        "plan",
+        "quality",
+        "pipeline",
+        "files/main.js",
+        "files/style/base.css",
+        "library/d3.js",
+    ):
         for answer in (client.get(f"/dashboard/{path}"), client.head(f"/dashboard/{path}")):
             assert (answer.status_code, answer.headers["content-security-policy"]) == (200, POLICY), path
             assert answer.headers["x-content-type-options"] == "nosniff"

@@ -18,12 +18,14 @@ from flat_cases import FOREST, TREES
 from registry_cases import NAME, register
 from serve_cases import SETS, drawn_home
 
+from serverload.contracts.settings import load_settings
 from serverload.store.registered_models import ModelList
 from serverload.store.tracking import Tracking
 from serving.registry_watch import RegistryWatch
 from serving.standing import left
 
 OTHER = replace(FOREST, trees=replace(TREES, shares=TREES.shares[:, ::-1]))
+CLASSES = load_settings().classes
 BODY = {"servers": [{"server": "a", "first_hour": "2016-06-01T00:00", "peak_load": [40.0] * 200}], "horizons": [1]}
 ENOUGH_SECONDS = 60.0
 
@@ -125,7 +127,8 @@ def test_after_a_restart_the_version_that_issued_last_stands_in_for_a_broken_cha
     promote(running.home, "3")
     issued = [None, "3", "2"]
     watches = [
-        RegistryWatch(ModelList("", NAME, str(running.home)), tmp_path, lambda each=each: each) for each in issued
+        RegistryWatch(ModelList("", NAME, str(running.home)), tmp_path, CLASSES, lambda each=each: each)
+        for each in issued
     ]
     found = []
     for watch in watches:
@@ -140,8 +143,22 @@ def test_after_a_restart_the_version_that_issued_last_stands_in_for_a_broken_cha
     assert [row["version"] for row in left(tmp_path).versions] == ["3", "2", "1"]
 
 
+def test_a_champion_that_has_learned_other_classes_does_not_answer(running: Running, tmp_path: Path) -> None:
+    promote(running.home, "1")
+    tags = {"low_max": "50", "medium_max": f"{CLASSES.medium_max:g}"}
+    for name, bound in tags.items():
+        Tracking("", str(running.home)).client().set_model_version_tag(NAME, "1", name, bound)
+    watch = RegistryWatch(ModelList("", NAME, str(running.home)), tmp_path, CLASSES, lambda: None)
+    watch.look()
+    assert left(tmp_path).model is None
+    assert "it has learned other classes than [classes] has: low_max 50, not 100" in left(tmp_path).trouble
+    Tracking("", str(running.home)).client().set_model_version_tag(NAME, "1", "low_max", "100")
+    watch.look()
+    assert (left(tmp_path).model.version, left(tmp_path).trouble) == ("1", "")
+
+
 def test_a_registry_that_does_not_answer_is_told(tmp_path: Path) -> None:
-    RegistryWatch(ModelList("http://127.0.0.1:9", NAME, str(tmp_path)), tmp_path, lambda: None).look()
+    RegistryWatch(ModelList("http://127.0.0.1:9", NAME, str(tmp_path)), tmp_path, CLASSES, lambda: None).look()
 
     assert left(tmp_path).trouble.startswith("the registry does not answer: http://127.0.0.1:9: MLflow does not answer")
 
