@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.tools
 PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check bench cluster chaos picture docs
+.PHONY: help setup demo test quick check bench bench-full guard cluster chaos picture docs
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -60,10 +60,13 @@ check: $(TOOLS) ## lint, format, types, import rule, generated documents
 	$(BIN)/python docs/make_reference.py --check
 
 bench: setup $(TOOLS) ## measurements, each a ratio in one run
-	$(BIN)/python -m bench.backfill
-	$(BIN)/python -m bench.memory
-	$(BIN)/python -m bench.backlog
-	$(BIN)/python -m bench.serve
+	$(BIN)/python -m bench quick
+
+bench-full: setup $(TOOLS) ## more of them, with more peers and runs: hours
+	$(BIN)/python -m bench full
+
+guard: $(TOOLS) ## has it become much slower or hungrier? seconds, against yardsticks of the same run
+	$(BIN)/python -m bench.guard
 
 cluster: setup $(TOOLS) ## the built wheel on a Spark cluster of this machine, workers killed; no part of `test`: it takes minutes
 	SERVERLOAD_CLUSTER=1 $(BIN)/pytest -n0 -s tests/cluster

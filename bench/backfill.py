@@ -1,13 +1,19 @@
-"""Backfill, every check included, beside the bare sums by Spark's own CSV reader on the same files in one run."""
+"""Backfill, every check included, beside what a user would pick instead, on the same files in one run.
+
+`python -m bench.backfill [full]`: the bare window sums by Spark's own CSV reader and by DuckDB, DuckDB with the same
+checks, and the reading of the bytes; with `full` also Polars and Spark's `from_csv`, and five runs instead of three.
+"""
 
 import json
 import os
 import platform
 import shutil
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,36 +21,46 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from batch.backfill import backfill
+from batch.backfill import BackfillResult, backfill
+from bench.peers import SUMMED, duckdb_bare, duckdb_checked, polars_bare, read_bytes
 from producers.synthetic import generate_history
-from serverload.contracts.lines import FIELDS_16, SUMMED_FIELDS
+from serverload.contracts.lines import FIELDS_16
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-RUNS = 3
+RUNS, FULL_RUNS = 3, 5
 DENSE, SPARSE = "300 sessions an hour and server", "8 sessions an hour and server"
 SHAPES = {DENSE: (10, 300.0), SPARSE: (180, 8.0)}
 """Days and sessions per hour. Dense: 25 lines a window, as 1 TB of some years has; sparse: two, the hardest case."""
-OURS, THEIRS = "serverload backfill", "Spark CSV reader, bare sums"
-SUMMED = {"total_load": "TotalLoad", **SUMMED_FIELDS}
+OURS = "serverload backfill"
+CHECKED = "DuckDB, the same checks"
+SPARK, FROM_CSV = "Spark CSV reader, bare sums", "Spark from_csv, bare sums"
+DUCKDB, POLARS, FLOOR = "DuckDB, bare sums", "Polars, bare sums", "reading the bytes"
 TYPES = {"SessionStart": "TIMESTAMP", **dict.fromkeys(SUMMED.values(), "DOUBLE")}
+SCHEMA = ", ".join(f"{name} {TYPES.get(name, 'STRING')}" for name in FIELDS_16)
 
 
-def bare_sums(spark: SparkSession, folder: Path) -> DataFrame:
+def spark_reader(spark: SparkSession, folder: Path) -> DataFrame:
+    """Lines by Spark's CSV reader."""
+    options = {"recursiveFileLookup": "true", "pathGlobFilter": "*.csv"}
+    return spark.read.schema(SCHEMA).options(**options).csv(str(folder))
+
+
+def spark_from_csv(spark: SparkSession, folder: Path) -> DataFrame:
+    """Lines as text, each parsed by `from_csv`: what one would write for a stream."""
+    options = {"recursiveFileLookup": "true", "pathGlobFilter": "*.csv"}
+    lines = spark.read.options(**options).text(str(folder))
+    return lines.select(F.from_csv("value", SCHEMA).alias("line")).select("line.*")
+
+
+def bare_sums(lines: DataFrame) -> DataFrame:
     """Window sums without any check: what one would write first."""
-    schema = ", ".join(f"{name} {TYPES.get(name, 'STRING')}" for name in FIELDS_16)
-    lines = (
-        spark.read.schema(schema)
-        .option("recursiveFileLookup", "true")
-        .option("pathGlobFilter", "*.csv")
-        .csv(str(folder))
-    )
     start = F.timestamp_seconds(F.floor(F.unix_timestamp("SessionStart") / 300) * 300).alias("window_start")
     return lines.groupBy("ServerIP", start).agg(
-        F.count("*").alias("sessions"), *(F.sum(name).alias(name) for name in SUMMED.values())
+        F.count("*").alias("sessions"), *(F.sum(field).alias(name) for name, field in SUMMED.items())
     )
 
 
@@ -54,23 +70,50 @@ def seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def measured(spark: SparkSession, folder: Path, scratch: Path) -> dict[str, list[float]]:
-    """Seconds of each side, in turn, each on a new home; the first pair warms up and is dropped."""
-    settings = load_settings().ingest
-    taken: dict[str, list[float]] = {OURS: [], THEIRS: []}
-    for run in range(RUNS + 1):
-        home, bare = scratch / f"home{run}", scratch / f"bare{run}"
-        ours = seconds(partial(backfill, DeltaTables(spark, str(home)), settings, [str(folder)], Silent()))
-        theirs = seconds(partial(bare_sums(spark, folder).write.format("delta").save, str(bare)))
-        if run:
-            taken[OURS].append(ours)
-            taken[THEIRS].append(theirs)
-        shutil.rmtree(home)
-        shutil.rmtree(bare)
+def sides(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> dict[str, Callable[[], object]]:
+    """What is measured, each into a place of its own that is empty."""
+    scratch.mkdir()
+    files, settings = sorted(folder.rglob("*.csv")), load_settings().ingest
+    counted: dict[str, Counter[str]] = {}
+
+    def ours() -> None:
+        done: BackfillResult = backfill(DeltaTables(spark, str(scratch / "ours")), settings, [str(folder)], Silent())
+        counted[OURS] = Counter({"accepted": done.counts.accepted, **done.counts.rejected_by_reason})
+
+    def checked() -> None:
+        counted[CHECKED] = duckdb_checked(files, scratch / "checked.parquet")
+        assert counted[CHECKED] == counted[OURS], counted
+
+    def by_spark(reader: Callable[[SparkSession, Path], DataFrame]) -> None:
+        bare_sums(reader(spark, folder)).write.format("delta").save(str(scratch / "bare"))
+
+    made: dict[str, Callable[[], object]] = {
+        OURS: ours,
+        CHECKED: checked,
+        SPARK: partial(by_spark, spark_reader),
+        DUCKDB: partial(duckdb_bare, files, scratch / "bare.parquet"),
+        FLOOR: partial(read_bytes, files),
+    }
+    more = {
+        POLARS: partial(polars_bare, files, scratch / "polars.parquet"),
+        FROM_CSV: partial(by_spark, spark_from_csv),
+    }
+    return made | more if full else made
+
+
+def measured(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> dict[str, list[float]]:
+    """Seconds of each side, in turn; the first round warms up and is dropped."""
+    taken: dict[str, list[float]] = {}
+    for run in range(1 + (FULL_RUNS if full else RUNS)):
+        for name, work in sides(spark, folder, scratch / f"run{run}", full).items():
+            its = seconds(work)
+            if run:
+                taken.setdefault(name, []).append(its)
+        shutil.rmtree(scratch / f"run{run}")
     return taken
 
 
-def report(shape: str, scratch: Path) -> dict[str, object]:
+def report(shape: str, scratch: Path, full: bool) -> Mapping[str, object]:
     """Measure one shape of history, tell it, and give its figures."""
     days, sessions_per_hour = SHAPES[shape]
     folder = scratch / "sessions"
@@ -84,23 +127,26 @@ def report(shape: str, scratch: Path) -> dict[str, object]:
         sessions_per_hour=sessions_per_hour,
     )
     spark = spark_session("bench", jars=spark_jars(), driver_memory="4g")
-    taken = measured(spark, folder, scratch)
+    taken = measured(spark, folder, scratch, full)
     spark.stop()
     medians = {name: statistics.median(runs) for name, runs in taken.items()}
-    ratio = medians[THEIRS] / medians[OURS]
-    print(f"{shape}: {made.bytes:,} bytes, {made.lines:,} lines, median of {RUNS}")
+    ratios = {name: median / medians[OURS] for name, median in medians.items()}
+    print(f"{shape}: {made.bytes:,} bytes, {made.lines:,} lines, median of {len(taken[OURS])}")
     for name, median in medians.items():
-        print(f"  {name:32} {median:8.1f} s {made.bytes / median / 1e6:8.1f} MB/s")
-    print(f"  speed against Spark's CSV reader: {ratio:.2f}", flush=True)
-    return {"bytes": made.bytes, "lines": made.lines, "seconds": taken, "ratio": ratio}
+        speed = made.bytes / median / 1e6
+        print(f"  {name:28} {median:8.1f} s {speed:9.1f} MB/s; backfill is {ratios[name]:.2f} times as fast")
+    sys.stdout.flush()
+    return {"bytes": made.bytes, "lines": made.lines, "seconds": taken, "ratios": ratios}
 
 
 def main() -> None:
+    """Print a table a shape, and write bench/out/backfill.json."""
+    full = sys.argv[1:] == ["full"]
     print(f"{platform.platform()}, {os.cpu_count()} cores")
     reports = {}
     for shape in SHAPES:
         with tempfile.TemporaryDirectory() as scratch:
-            reports[shape] = report(shape, Path(scratch))
+            reports[shape] = report(shape, Path(scratch), full)
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)
     (out / "backfill.json").write_text(json.dumps(reports, indent=1))
