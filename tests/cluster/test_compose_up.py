@@ -1,4 +1,4 @@
-"""docker-compose.yml without an engine: all services of ours as processes, from made-up sessions to an answer by REST."""
+"""docker-compose.yml without an engine: services of ours as processes, from made-up sessions to an answer by REST."""
 
 import json
 import re
