@@ -76,6 +76,7 @@ def main() -> None:
         try:
             days = live_week(home, live, speed)
         finally:
+            home.stop()
             home.run("broker", "stop")
         end = home.asked(
             "select count(distinct issued_hour) as issued, date_diff('hour', min(issued_hour), max(issued_hour)) + 1"

@@ -47,6 +47,11 @@ class ReadOffsets:
     until: Mapping[str, int]
     lost: int = 0
 
+    @property
+    def messages(self) -> int:
+        """How many there are between them, those that were lost included."""
+        return sum(self.until.values()) - sum(self.first.values())
+
 
 @dataclass(frozen=True)
 class IngestBatch:

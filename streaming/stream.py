@@ -34,8 +34,8 @@ from streaming.watch import ChampionWatch
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
-_REST = 2.0
-"""After an advance, so many times as long as it took, ingest is alone."""
+_REST_BEHIND = 4.0
+"""Behind a backlog ingest is alone for so many times as long as the advance before took."""
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
 _KAFKA_ERRORS = "org.apache.kafka.common.errors."
 _TRANSIENT = f"{_KAFKA_ERRORS}RetriableException"
@@ -67,6 +67,7 @@ class Stream:
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
         self._metrics = StreamMetrics()
         self._batches, self._counts, self._lost = 0, LineCounts(), 0
+        self._behind = False
         self._issued: list[int] = []
         self._failure: ServerloadError | None = None
 
@@ -121,6 +122,7 @@ class Stream:
         self._batches += 1
         self._counts += counts
         self._lost += offsets.lost
+        self._behind = offsets.messages >= self._settings.stream.max_messages_per_batch
         self._metrics.batch(counts, offsets.lost)
         self._tell_broker_back()
         if offsets.lost:
@@ -141,7 +143,8 @@ class Stream:
         """Advance from time to time, with or without new batches: a first champion is work too.
 
         A registry that does not answer, or a home that another job works on, is told and tried again: ingest goes on.
-        Behind a backlog, where each advance has many hours to do, ingest has most of the time to itself.
+        Behind a backlog, where each advance has many hours to do, and most of them soon count for little, ingest has
+        most of the time to itself.
         """
         interval = self._settings.stream.forecast_interval_seconds
         due = time.monotonic() + interval
@@ -153,7 +156,7 @@ class Stream:
             except (StoreError, ModelError) as error:
                 self._progress.say(f"forecasts wait: {error}")
             ended = time.monotonic()
-            due = ended + max(interval, _REST * (ended - begun))
+            due = ended + max(interval, _REST_BEHIND * (ended - begun) * self._behind)
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
