@@ -36,6 +36,8 @@ _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 _REST_BEHIND = 4.0
 """Behind a backlog ingest is alone for so many times as long as the advance before took."""
+_FULL = 0.9
+"""A batch of so many of the messages that it may have leaves others waiting: Spark rounds down in each partition."""
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
 _KAFKA_ERRORS = "org.apache.kafka.common.errors."
 _TRANSIENT = f"{_KAFKA_ERRORS}RetriableException"
@@ -122,7 +124,7 @@ class Stream:
         self._batches += 1
         self._counts += counts
         self._lost += offsets.lost
-        self._behind = offsets.messages >= self._settings.stream.max_messages_per_batch
+        self._behind = offsets.messages >= _FULL * self._settings.stream.max_messages_per_batch
         self._metrics.batch(counts, offsets.lost)
         self._tell_broker_back()
         if offsets.lost:
