@@ -62,6 +62,10 @@ class ForecastClient:
         """Advice for the next 48 hours, as `serverload plan` tells it; columns in docs/plan.md."""
         return self._rows("/plan", {"by": by, "as_of": as_of})
 
+    def plan_replay(self, *, by: Literal["type", "file"] | None = None, days: int = 14, step_hours: int = 24) -> Rows:
+        """How past advice would have held, as `serverload plan --replay` tells it; no rows before any can be judged."""
+        return self._rows("/plan/replay", {"by": by, "days": days, "step_hours": step_hours})
+
     def quality(self, *, days: int = 14, by: _Views = "horizon") -> Rows:
         """Scores of what matured in the newest `days`, a row per group of a view; no rows before anything has."""
         return self._rows("/quality", {"days": days, "by": by})

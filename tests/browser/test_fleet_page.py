@@ -83,7 +83,7 @@ def test_every_hour_of_a_server_is_what_the_tables_hold(look: Look, home: Path, 
 
 
 def test_hours_without_data_look_like_no_class(look: Look) -> None:
-    page = look("fleet?sort=name&q=10.0.0.10")
+    page = look("fleet?sort=name&q=10.0.0.1")
     page.wait_for_selector(IN_SIGHT)
 
     def looks(kind: str) -> set[str]:

@@ -26,7 +26,8 @@ ORDER = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6",
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Servers that hardly change, and forecasts of so many hours that the first can be judged."""
     folder = tmp_path_factory.mktemp("quiet")
-    hours = [LAST - timedelta(hours=back) for back in range(239, -1, -1)]
+    last = LAST + timedelta(hours=1)  # advice from it stands for the whole hour that runs
+    hours = [last - timedelta(hours=back) for back in range(239, -1, -1)]
     loads = np.repeat([[LOADS.get(name, 300.0)] for name in ORDER], len(hours), axis=1)
     Fleet(ORDER, hours, loads).write(folder, issues=60)
     return folder
