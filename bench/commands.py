@@ -51,7 +51,6 @@ def main() -> None:
         waits = {
             "python itself": median_seconds(process("-c", "pass")),
             "serverload --help": median_seconds(process(*command, "--help")),
-            "serverload status": median_seconds(process(*command, "status", *home)),
             "serverload forecasts --server": median_seconds(process(*command, "forecasts", "--server", server, *home)),
             "serverload forecasts": median_seconds(process(*command, "forecasts", "--format", "csv", *home)),
             "serverload sql": median_seconds(process(*command, "sql", "select 1", *home)),
