@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.measuring import OUT
+
 QUICK = ("backfill", "memory", "backlog", "producer", "commands", "serve", "guard")
 FULL = ("backfill full", *QUICK[1:], "training", "upkeep", "plan 150 medium truth", "debug", "scaling")
 PARTS = ("serverload", "pyspark", "delta-spark", "duckdb", "polars", "pyarrow", "numpy")
-OUT = Path(__file__).parent / "out"
 
 
 def machine() -> str:

@@ -4,14 +4,12 @@
 checks, and the reading of the bytes; with `full` also Polars and Spark's `from_csv`, and five runs instead of three.
 """
 
-import json
 import os
 import platform
 import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -22,6 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from batch.backfill import BackfillResult, backfill
+from bench.measuring import keep, seconds
 from bench.peers import SUMMED, duckdb_bare, duckdb_checked, polars_bare, read_bytes
 from producers.synthetic import generate_history
 from serverload.contracts.lines import FIELDS_16
@@ -62,12 +61,6 @@ def bare_sums(lines: DataFrame) -> DataFrame:
     return lines.groupBy("ServerIP", start).agg(
         F.count("*").alias("sessions"), *(F.sum(field).alias(name) for name, field in SUMMED.items())
     )
-
-
-def seconds(work: Callable[[], object]) -> float:
-    begun = time.monotonic()
-    work()
-    return time.monotonic() - begun
 
 
 def sides(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> dict[str, Callable[[], object]]:
@@ -147,9 +140,7 @@ def main() -> None:
     for shape in SHAPES:
         with tempfile.TemporaryDirectory() as scratch:
             reports[shape] = report(shape, Path(scratch), full)
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "backfill.json").write_text(json.dumps(reports, indent=1))
+    keep("backfill", reports)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A backlog of millions drained by the stream: events a second, memory over time, and with half of it one server's."""
 
-import json
 import tempfile
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from bench.measuring import keep
 from bench.memory import worker_peaks
 from producers.pace import WallClock
 from producers.replay import ReplayOptions, replay
@@ -141,9 +141,7 @@ def main() -> None:
             print(f"  {name.removesuffix('_bytes'):6} MB by quarter of the run: {', '.join(quarters)}")
     ratio = float(str(done["hot"]["seconds"])) / float(str(done["even"]["seconds"]))
     print(f"time with a hot server against without: {ratio:.2f}")
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "backlog.json").write_text(json.dumps(done, indent=1))
+    keep("backlog", done)
 
 
 if __name__ == "__main__":

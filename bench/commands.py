@@ -4,15 +4,13 @@
 reading forecasts in one process that has started.
 """
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 
+from bench.measuring import keep, seconds
 from bench.plan import FIRST_ORIGIN, true_home
 from serverload.contracts.settings import load_settings
 from serverload.store.table_reader import forecasts
@@ -27,12 +25,7 @@ OURS_SPARK = (
 
 def median_seconds(work: Callable[[], object], runs: int = RUNS) -> float:
     """The median of some runs, after one that is dropped."""
-    taken = []
-    for _ in range(runs + 1):
-        begun = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken[1:])
+    return statistics.median([seconds(work) for _ in range(runs + 1)][1:])
 
 
 def process(*arguments: str) -> Callable[[], object]:
@@ -60,11 +53,9 @@ def main() -> None:
             "the fleet's forecasts, once started": median_seconds(lambda: forecasts(folder)),
         }
     print(f"{servers} servers, {HOURS} issued hours")
-    for name, seconds in waits.items():
-        print(f"  {name:38} {seconds:7.3f} s")
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "commands.json").write_text(json.dumps(waits, indent=1))
+    for name, waited in waits.items():
+        print(f"  {name:38} {waited:7.3f} s")
+    keep("commands", waits)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from batch.backfill import backfill
 from batch.features import update_features
-from bench.backfill import seconds
+from bench.measuring import seconds
 from producers.synthetic import generate_history
 from serverload.advance import Advance
 from serverload.contracts.progress import Silent

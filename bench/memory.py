@@ -1,7 +1,6 @@
 """Peak memory of the Python workers of a backfill, over files of growing size, plain and compressed, in one run."""
 
 import gzip
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from batch.backfill import backfill
+from bench.measuring import keep
 from producers.synthetic import generate_history
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
@@ -87,9 +87,7 @@ def main() -> None:
     for row in rows:
         size, peak = (int(str(row[name])) / 1e6 for name in ("uncompressed_bytes", "peak_worker_bytes"))
         print(f"  {row['file']:3} {size:8.0f} MB {row['lines']:>12,} lines: peak worker memory {peak:6.0f} MB")
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "memory.json").write_text(json.dumps(rows, indent=1))
+    keep("memory", rows)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from deltalake import write_deltalake
 
+from bench.measuring import keep
 from producers.fleet import fleet
 from producers.load_model import LoadModel
 from producers.synthetic import generate_history
@@ -136,9 +137,7 @@ def main() -> None:
             learned_home(home("learned"), Path(scratch), servers, noise)
             told["forest"] = replays(home("learned"))
     print(json.dumps(told, indent=1))
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / f"plan-{noise}.json").write_text(json.dumps(told, indent=1))
+    keep(f"plan-{noise}", told)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 `python -m bench.producer [LINES]`: `replay --max` by kafka-python and by the fast client, one process, four partitions.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 
+from bench.measuring import keep
 from producers.pace import WallClock
 from producers.replay import ReplayOptions, replay
 from producers.senders import ConfluentSender, KafkaSender
@@ -72,9 +72,7 @@ def main() -> None:
             broker.stop(scratch)
     told["pace"] = {"messages": count, "asked_seconds": asked, "seconds": seconds}
     print(f"paced at {SPEED:g}: {count:,} messages, due in {asked:.2f} s, took {seconds:.2f} s")
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "producer.json").write_text(json.dumps(told, indent=1))
+    keep("producer", told)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ is fitted to what was measured; that times the sizes of a terabyte, spread over 
 last table. It holds if work spreads evenly over cores and disks keep up with them: nothing here can show either.
 """
 
-import json
 import os
 import platform
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from bench.measuring import keep
 from bench.scaling_beyond import ARTICLE_CORES, fleets, terabyte, terabyte_sizes
 from bench.scaling_live import stream_rows
 from bench.scaling_runs import History, Size, fitted_rows, history_row, horizon_rows, issue_rows, learned
@@ -82,9 +82,7 @@ def main() -> None:
         spark = spark_session("bench", jars=spark_jars(), output=folder / "spark.log", extra=events)
         found = measured(spark, folder)
         spark.stop()
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "scaling.json").write_text(json.dumps(found, indent=1))
+    keep("scaling", found)
 
 
 if __name__ == "__main__":

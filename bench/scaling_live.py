@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.backfill import seconds
+from bench.measuring import seconds
 from producers.pace import WallClock
 from producers.replay import ReplayOptions, replay
 from producers.senders import ConfluentSender

@@ -15,7 +15,7 @@ from batch.compact import table_size
 from batch.features import update_features
 from batch.fitting import fitted_forest
 from batch.train import train
-from bench.backfill import seconds
+from bench.measuring import seconds
 from producers.synthetic import generate_history
 from serverload.advance import Advance
 from serverload.contracts.progress import Silent

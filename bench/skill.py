@@ -15,6 +15,7 @@ from batch.backtest_report import ALL
 from batch.tested_rows import CEILING
 from batch.train import FOREST
 from bench.home import Home
+from bench.measuring import keep
 from serverload.model.baselines import BASELINES
 
 SERVERS, DAYS, START, CUTOFFS = 40, 100, "2016-01-01", 3
@@ -78,9 +79,7 @@ def main() -> None:
                 found = figures(reported(Path(scratch), noise, int(seed)))
             rows.append([noise, int(seed), *found])
             print(f"| {noise} | {seed} | " + " | ".join(f"{number:.4f}" for number in found) + " |", flush=True)
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "skill.json").write_text(json.dumps({"columns": COLUMNS, "rows": rows}, indent=1))
+    keep("skill", {"columns": COLUMNS, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 `python -m bench.training [ROWS]`
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from batch.fitting import fitted_forest
 from batch.train_data import sampled
-from bench.backfill import seconds
+from bench.measuring import keep, seconds
 from bench.scaling_runs import Size, history_row, settings_for
 from serverload.model.pipeline import INPUTS, LABEL_INDEX, forest_pipeline
 from serverload.store.delta_tables import DeltaTables
@@ -64,9 +63,7 @@ def main() -> None:
         print(f"  {name:24} {took:7.1f} s {took / count * 1e6:8.1f} s a million rows")
     share = taken["preparation"] / (taken["preparation and forest"] - taken["preparation"])
     print(f"preparation beside the fit of the forest: {share:.2f}")
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "training.json").write_text(json.dumps({"rows": count, "seconds": taken}, indent=1))
+    keep("training", {"rows": count, "seconds": taken})
 
 
 if __name__ == "__main__":

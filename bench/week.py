@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.backlog import java_memory
 from bench.home import Home
+from bench.measuring import keep
 from bench.memory import worker_peaks
 from producers.synthetic import generate_history
 
@@ -86,9 +87,7 @@ def main() -> None:
         )
         home.run("verify", "--forecasts", "24")
     print(json.dumps(end))
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "week.json").write_text(json.dumps({"days": days, "end": end}, indent=1))
+    keep("week", {"days": days, "end": end})
 
 
 if __name__ == "__main__":
