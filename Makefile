@@ -10,7 +10,7 @@ PEER := $(VENV)/.peer
 .PHONY: help setup demo test quick check bench bench-full guard cluster chaos picture docs
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Python and Java are looked at before anything is installed: each lack is one line at once.
 $(READY): pyproject.toml constraints.txt

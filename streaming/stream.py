@@ -158,7 +158,7 @@ class Stream:
             except (StoreError, ModelError) as error:
                 self._progress.say(f"forecasts wait: {error}")
             ended = time.monotonic()
-            due = ended + max(interval, _REST_BEHIND * (ended - begun) * self._behind)
+            due = ended + pause_seconds(interval, ended - begun, behind=self._behind)
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
@@ -239,6 +239,11 @@ class Stream:
             hint = "see `serverload broker status`, or [stream] bootstrap"
             return BrokerError(told, where=f"broker at {bootstrap}", hint=hint), True
         return StoreError(told, where="stream", hint="mend the cause and start again; nothing is lost"), False
+
+
+def pause_seconds(interval: float, took: float, *, behind: bool) -> float:
+    """Seconds from one advance to the next, after one that took so long; longer while ingest is behind."""
+    return max(interval, _REST_BEHIND * took) if behind else interval
 
 
 def _causes(query: Any) -> list[Any]:

@@ -63,8 +63,8 @@ class ClassSettings(Section):
     medium_max: float
 
     def facts(self) -> dict[str, str]:
-        """The bounds as texts, as a model version keeps them."""
-        return {name: f"{bound:g}" for name, bound in self.model_dump().items()}
+        """The bounds as texts, as a model version keeps them: the shortest that mean the same number."""
+        return {name: repr(bound).removesuffix(".0") for name, bound in self.model_dump().items()}
 
 
 class StreamSettings(Section):

@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from deploy_files import ROOT, documents, filled_in
 
 from producers.topics import ensure_topic
 from serverload.store.broker import EmbeddedBroker
 
-ROOT = Path(__file__).parents[2]
 ENOUGH_SECONDS = 900.0
 OWN_PORTS = {
     "mlflow": ("5000",),
@@ -37,7 +36,8 @@ class Composed:
 
     def __init__(self, folder: Path, given: Mapping[str, str]) -> None:
         """`given`: variables that the file asks for."""
-        self.services: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+        (compose,) = documents(ROOT / "docker-compose.yml")
+        self.services: dict[str, dict[str, Any]] = compose["services"]
         self.folder, self._given = folder, given
         self.ports = {name: dict(zip(own, free_ports(len(own)), strict=True)) for name, own in OWN_PORTS.items()}
         self.running: dict[str, list[subprocess.Popen[str]]] = {}
@@ -125,11 +125,6 @@ class Composed:
 
     def _here(self, name: str, text: str, place: int) -> str:
         """A text of the file as it is on this machine."""
-        text = re.sub(
-            r"\$\$|\$\{(\w+)(?::-([^}]*))?\}",
-            lambda found: "$" if found[0] == "$$" else self._given.get(found[1], found[2] or ""),
-            text,
-        )
         others = {
             "kafka:19092": self.bootstrap,
             "mlflow:5000": f"127.0.0.1:{self.ports['mlflow']['5000']}",
@@ -141,7 +136,8 @@ class Composed:
             "/tmp/work": f"{self.folder}/work-{place}",
         }
         here = others | {port: str(free + place) for port, free in self.ports.get(name, {}).items()}
-        return re.sub("|".join(sorted(map(re.escape, here), key=len, reverse=True)), lambda found: here[found[0]], text)
+        names = "|".join(sorted(map(re.escape, here), key=len, reverse=True))
+        return re.sub(names, lambda found: here[found[0]], filled_in(text, self._given))
 
 
 OF_OTHERS = {"kafka", "topic"}

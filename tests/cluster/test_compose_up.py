@@ -9,7 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from compose_up import ENOUGH_SECONDS, ROOT, Composed
+from compose_up import ENOUGH_SECONDS, Composed
+from deploy_files import ROOT
 
 from serverload.store.table_reader import run_sql
 

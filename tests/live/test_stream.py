@@ -19,13 +19,14 @@ from serverload.advance import Advance
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.contracts.tables import TABLES
+from serverload.ingest import ReadOffsets
 from serverload.steps.feature_frames import fleet_hours, forecast_feature_frame
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 from serverload.store.table_reader import run_sql
 from streaming.metrics import StreamMetrics
 from streaming.metrics_feed import TableFacts
-from streaming.stream import Stream, StreamResult
+from streaming.stream import Stream, StreamResult, pause_seconds
 
 
 def settings_for(home: Path, topic: str) -> Settings:
@@ -159,3 +160,10 @@ def test_late_data_for_forecasts_of_a_model_that_can_be_loaded_no_more_leaves_th
         settings.home, f"select max(peak_load) >= 99999 as late from hourly_load where server_ip = '{server}'"
     )
     assert peaks.to_pylist() == [{"late": True}]
+
+
+def test_ingest_is_alone_for_longer_only_while_it_is_behind() -> None:
+    assert pause_seconds(10.0, 30.0, behind=False) == 10.0
+    assert pause_seconds(10.0, 30.0, behind=True) == 120.0
+    assert pause_seconds(10.0, 1.0, behind=True) == 10.0
+    assert ReadOffsets({"t/0": 3, "t/1": 5}, {"t/0": 7, "t/1": 6}, lost=2).messages == 5

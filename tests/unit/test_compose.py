@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy_files import DEPLOY, ROOT, commands, documents, parsed
+from deploy_files import DEPLOY, ROOT, commands, documents, filled_in, parsed
 
 import serverload
 from serverload.contracts.setting_places import ENV_PREFIX, variable_of
@@ -25,15 +25,6 @@ WRITTEN_ELSEWHERE = {"serve"}
 """Commands that a service may name before they are there."""
 NOTHING_TO_RUN_INSIDE = {"eventhubs"}
 """Images without a shell or a program that a health check could run; another service waits until they answer."""
-
-
-def filled_in(text: str, **given: str) -> str:
-    """A text of the file as compose reads it: `${NAME:-default}`, `${NAME}` and `$$`."""
-
-    def value(found: re.Match[str]) -> str:
-        return "$" if found[0] == "$$" else given.get(found[1], found[2] or "")
-
-    return re.sub(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}", value, text)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +138,7 @@ def test_every_command_of_ours_is_one(services: dict[str, dict[str, Any]]) -> No
 
 def run_locally(service: dict[str, Any], data: Path, **given: str) -> subprocess.Popen[str]:
     """Start what a service would run, with its environment; /data is a folder of ours."""
-    words = [filled_in(word, **given).replace("/data", str(data)) for word in service["command"]]
+    words = [filled_in(word, given).replace("/data", str(data)) for word in service["command"]]
     told = {key: str(entry).replace("/data", str(data)) for key, entry in service.get("environment", {}).items()}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, **told, "PATH": path, "PYTHONPATH": str(ROOT)}

@@ -131,3 +131,8 @@ def test_settings_of_storage_become_those_of_spark_and_deltalake_only_for_a_home
         "AWS_ALLOW_HTTP": "true",
     }
     assert delta_options("/home") == {}
+
+
+def test_bounds_of_classes_are_told_apart_however_close() -> None:
+    bounds = load_settings(flags={"classes": {"low_max": 100, "medium_max": 1_234_567.25}}).classes.facts()
+    assert bounds == {"low_max": "100", "medium_max": "1234567.25"}

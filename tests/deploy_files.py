@@ -1,5 +1,7 @@
 """What the tests of deploy/ share: the files, and whether a command line of ours is one."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,17 @@ import yaml
 
 from serverload.cli import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
+
+
+def filled_in(text: str, given: Mapping[str, str] | None = None) -> str:
+    """A text of docker-compose.yml as compose reads it: `${NAME:-default}`, `${NAME}` and `$$`."""
+
+    def value(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else (given or {}).get(found[1], found[2] or "")
+
+    return re.sub(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}", value, text)
 
 
 def documents(path: Path) -> list[Any]:
