@@ -6,8 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from serverload.contracts.errors import InputError
-from serverload.contracts.instants import from_micros
-from serverload.contracts.setting_types import parse_utc_time
+from serverload.contracts.instants import from_micros, parse_utc_time
 
 MONTH_DAYS = 31
 

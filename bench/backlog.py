@@ -1,15 +1,21 @@
-"""A backlog of millions drained by the stream: events a second, memory over time, and with half of it one server's."""
+"""A backlog of millions: ingest beside `from_csv`, then the whole stream, its memory over time, and a hot server.
 
+`python -m bench.backlog`: messages of one line each in four partitions, micro-batches as the settings have them.
+"""
+
+import os
+import platform
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from bench.live import ingested, summed_by_from_csv
 from bench.measuring import keep
 from bench.memory import worker_peaks
 from producers.pace import WallClock
@@ -18,7 +24,7 @@ from producers.senders import ConfluentSender
 from producers.synthetic import generate_history
 from producers.topics import ensure_topic
 from serverload.contracts.progress import Silent
-from serverload.contracts.settings import load_settings
+from serverload.contracts.settings import Settings, load_settings
 from serverload.store.broker import EmbeddedBroker
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
@@ -26,8 +32,10 @@ from serverload.store.model_registry import ModelRegistry
 from serverload.store.session import spark_session
 from streaming.stream import Stream
 
-DAYS, PARTITIONS, BATCH = 4, 4, 200_000
+DAYS, SESSIONS_PER_HOUR, PARTITIONS = 4, 160.0, 4
 QUARTERS = 4
+INGEST, PEER = "ingest alone", "from_csv, bare sums"
+EVEN, HOT = "stream", "stream, half of the lines of one server"
 _PLACE = -1
 """ServerIP is the last of the 16 fields."""
 
@@ -77,49 +85,67 @@ def sampled(samples: list[tuple[int, int]]) -> Iterator[None]:
         thread.join()
 
 
-def drained(spark: SparkSession, bootstrap: str, topic: str, home: Path) -> dict[str, object]:
-    """Drain a topic into a home of its own."""
-    settings = load_settings(flags={"home": str(home), "stream": {"topic": topic, "max_messages_per_batch": BATCH}})
+def settings_for(topic: str, home: Path) -> Settings:
+    """The settings as they are shipped, for a topic and a home of its own."""
+    return load_settings(flags={"home": str(home), "stream": {"topic": topic}})
+
+
+def drained(spark: SparkSession, bootstrap: str, settings: Settings) -> dict[str, object]:
+    """Drain a topic by the stream, forecasts and all, and watch its memory."""
     stream = Stream(
         DeltaTables(spark, settings.home), settings, ModelRegistry("", settings.model.name, settings.home), Silent()
     )
     samples: list[tuple[int, int]] = []
-    begun = time.monotonic()
     with sampled(samples):
         done = stream.run(bootstrap, available_now=True, stop=threading.Event())
-    seconds = time.monotonic() - begun
     cut = [samples[len(samples) * n // QUARTERS : len(samples) * (n + 1) // QUARTERS] for n in range(QUARTERS)]
     return {
-        "messages": done.counts.read,
         "batches": done.batches,
-        "seconds": seconds,
         "java_bytes": [max(java for java, _ in part) for part in cut],
         "worker_bytes": [max(worker for _, worker in part) for part in cut],
     }
 
 
+def fill(bootstrap: str, topic: str, files: Sequence[Path], scratch: Path) -> int:
+    """Send files into a new topic, a line a message; gives how many."""
+    ensure_topic(bootstrap, topic, PARTITIONS)
+    with closing(ConfluentSender(bootstrap, topic)) as sender:
+        paths, positions = [str(path) for path in files], scratch / "replay" / topic
+        return replay(paths, sender, ReplayOptions(None), WallClock(), positions=positions).sent
+
+
 def measured(scratch: Path) -> dict[str, dict[str, object]]:
-    """Fill two topics, warm up on a third, drain both."""
+    """Fill the topics, warm up, and read each of them by each side in turn."""
     made = generate_history(
-        scratch / "even", servers=390, days=DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01, sessions_per_hour=60.0
+        scratch / "even",
+        servers=390,
+        days=DAYS,
+        start=date(2016, 1, 1),
+        seed=1,
+        dirty=0.01,
+        sessions_per_hour=SESSIONS_PER_HOUR,
     )
     (scratch / "hot").mkdir()
-    files = {"warm": list(made.files)[:1], "even": list(made.files), "hot": hot(list(made.files), scratch / "hot")}
     broker = EmbeddedBroker()
     bootstrap = broker.start(scratch, port=0).bootstrap
     try:
-        for topic, paths in files.items():
-            ensure_topic(bootstrap, topic, PARTITIONS)
-            with closing(ConfluentSender(bootstrap, topic)) as sender:
-                replay(
-                    [str(path) for path in paths],
-                    sender,
-                    ReplayOptions(None),
-                    WallClock(),
-                    positions=scratch / "replay" / topic,
-                )
+        even = fill(bootstrap, "even", made.files, scratch)
+        sent = {"even": even, "hot": fill(bootstrap, "hot", hot(list(made.files), scratch / "hot"), scratch)}
+        fill(bootstrap, "warm", made.files[:1], scratch)
         spark = spark_session("bench", jars=spark_jars(), driver_memory="4g")
-        done = {topic: drained(spark, bootstrap, topic, scratch / f"home-{topic}") for topic in files}
+        sides: dict[str, tuple[str, Callable[[SparkSession, str, Settings], dict[str, object] | None]]] = {
+            INGEST: ("even", ingested),
+            PEER: ("even", summed_by_from_csv),
+            EVEN: ("even", drained),
+            HOT: ("hot", drained),
+        }
+        done: dict[str, dict[str, object]] = {}
+        for name, (topic, side) in sides.items():
+            for of in ("warm", topic):
+                begun = time.monotonic()
+                told = side(spark, bootstrap, settings_for(of, scratch / f"home-{len(done)}-{of}")) or {}
+                took = time.monotonic() - begun
+            done[name] = {"messages": sent[topic], "seconds": took, **told}
         spark.stop()
     finally:
         broker.stop(scratch)
@@ -127,20 +153,18 @@ def measured(scratch: Path) -> dict[str, dict[str, object]]:
 
 
 def main() -> None:
-    """Print a row per topic and write bench/out/backlog.json."""
+    """Print a row per side and write bench/out/backlog.json."""
+    print(f"{platform.platform()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as scratch:
         done = measured(Path(scratch))
-    for topic in ("even", "hot"):
-        row = done[topic]
+    whole = float(str(done[INGEST]["seconds"]))
+    for name, row in done.items():
         messages, seconds = int(str(row["messages"])), float(str(row["seconds"]))
-        print(
-            f"{topic}: {messages:,} messages in {row['batches']} batches, {seconds:.1f} s, {messages / seconds:,.0f}/s"
-        )
-        for name in ("java_bytes", "worker_bytes"):
-            quarters = [f"{size / 1e6:,.0f}" for size in row[name]]  # type: ignore[attr-defined]
-            print(f"  {name.removesuffix('_bytes'):6} MB by quarter of the run: {', '.join(quarters)}")
-    ratio = float(str(done["hot"]["seconds"])) / float(str(done["even"]["seconds"]))
-    print(f"time with a hot server against without: {ratio:.2f}")
+        print(f"{name:40} {messages:,} messages, {seconds:6.1f} s, {messages / seconds:9,.0f}/s, {seconds / whole:.2f}")
+        for kind in ("java_bytes", "worker_bytes"):
+            if kind in row:
+                quarters = [f"{size / 1e6:,.0f}" for size in row[kind]]  # type: ignore[attr-defined]
+                print(f"  {kind.removesuffix('_bytes'):6} MB by quarter of the run: {', '.join(quarters)}")
     keep("backlog", done)
 
 

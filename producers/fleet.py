@@ -20,6 +20,9 @@ KIND_SHARES = (0.45, 0.45, 0.10)
 ARTICLE_SERVERS = ("115.220.193.16", "210.181.165.92")
 """The two servers that the article's own debug runs keep; the first two of every fleet."""
 
+FORESIGHT_HOURS = 48
+"""The truth of an hour is what can be known so long before it."""
+MORTAL_SHARE, LIVED_DAYS = 0.08, (4, 300)
 FLEET_STREAM = 1
 NEVER = np.iinfo(np.int32).max
 
@@ -50,6 +53,18 @@ class Fleet:
     def size(self) -> int:
         """Number of servers."""
         return len(self.server_ips)
+
+    @property
+    def ever_idle(self) -> NDArray[np.bool_]:
+        """Servers that have planned idle periods: all but the first."""
+        return np.arange(self.size) > 0
+
+    def survival(self, hours: Integers) -> Floats:
+        """Chance, servers x hours, that a server lives at an hour, as known 48 hours before: 0 where it had died."""
+        age, dead = hours - self.first_hour[:, None], hours - FORESIGHT_HOURS > self.last_hour[:, None]
+        chance = _survival(age) / _survival(age - FORESIGHT_HOURS)
+        chance[0] = 1.0
+        return np.where(dead, 0.0, chance)
 
     @property
     def kind_names(self) -> tuple[str, ...]:
@@ -110,13 +125,20 @@ def _levels(servers: int, random: np.random.Generator) -> Floats:
 
 def _lifetimes(servers: int, random: np.random.Generator) -> tuple[Integers, Integers]:
     """First and last hour of each server: 10 % are newcomers, 8 % die; days are log-uniform."""
-    newcomer, mortal = random.random(servers) < 0.10, random.random(servers) < 0.08
+    newcomer, mortal = random.random(servers) < 0.10, random.random(servers) < MORTAL_SHARE
     born_day = np.exp(random.uniform(np.log(1), np.log(60), servers))
-    lived_days = np.exp(random.uniform(np.log(4), np.log(300), servers))
+    lived_days = np.exp(random.uniform(np.log(LIVED_DAYS[0]), np.log(LIVED_DAYS[1]), servers))
     newcomer[0] = mortal[0] = False
     first_hour = np.where(newcomer, np.floor(born_day * 24), 0).astype(np.int64)
     last_hour = np.where(mortal, first_hour + np.floor(lived_days * 24), NEVER).astype(np.int64)
     return first_hour, last_hour
+
+
+def _survival(age_hours: Integers) -> Floats:
+    """Chance that a server lives at an age, drawn as in `_lifetimes`."""
+    shortest, longest = LIVED_DAYS
+    lived = np.log(np.maximum(age_hours, 24 * shortest) / (24 * shortest)) / np.log(longest / shortest)
+    return np.asarray(1 - MORTAL_SHARE * np.minimum(lived, 1.0), dtype=np.float64)
 
 
 def _night_idle_hours(patterned: NDArray[np.bool_], random: np.random.Generator) -> Integers:

@@ -8,13 +8,12 @@ import holidays
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.fleet import Fleet, Floats, Integers
+from producers.fleet import FORESIGHT_HOURS, Fleet, Floats, Integers
 
 DRIFT_KEPT_PER_DAY = 0.8
 """AR(1) coefficient of the day drift of the log load."""
 
-ORIGIN_DAYS = 2
-"""The truth knows the drift as of 48 hours before the hour."""
+ORIGIN_DAYS = FORESIGHT_HOURS // 24
 
 UNITS_PER_LOAD = 1000
 """Loads are drawn as whole thousandths, so that sums are exact."""
@@ -22,7 +21,10 @@ UNITS_PER_LOAD = 1000
 LEAST_UNITS = 20
 DRIFT_STREAM, DAY_STREAM = 2, 3
 SHIFTS_PER_DAY = 1 / 120
+SHIFT_SD = 0.5
 IDLE_PERIODS_PER_DAY = 1 / 150
+IDLE_HOURS = (6, 72)
+"""A planned idle period lasts so many whole hours, each number equally likely."""
 OUTAGES_PER_DAY = 1 / 45
 
 Flags = NDArray[np.bool_]
@@ -32,8 +34,9 @@ Flags = NDArray[np.bool_]
 class FleetDay:
     """One day of the fleet; arrays are servers x 24 hours, `silent` is one flag per hour.
 
-    `foreseen_log_load` is the log load's mean as known 48 hours before, `idle_probability` the chance
-    of an hour without sessions, `peak_units` the hour's peak 5-minute load in thousandths (0 where idle).
+    `foreseen_log_load` is the log load's mean as known 48 hours before if no level shift comes meanwhile,
+    `foreseen_idle` the chance of an hour without sessions as known then, `peak_units` the hour's peak 5-minute load in
+    thousandths (0 where idle).
     """
 
     index: int
@@ -41,13 +44,21 @@ class FleetDay:
     alive: Flags
     silent: Flags
     foreseen_log_load: Floats
-    idle_probability: Floats
+    foreseen_idle: Floats
     peak_units: Integers
 
     @property
     def observed(self) -> Flags:
         """Hours with sessions."""
         return self.peak_units > 0
+
+
+@dataclass(frozen=True)
+class _DayState:
+    """What a day leaves to be known: servers x 24 hours, the level shifts so far and hours of a planned idle period."""
+
+    shifts: Floats
+    idle_for: Integers
 
 
 class LoadModel:
@@ -61,7 +72,9 @@ class LoadModel:
         self._fleet, self._start, self._seed = fleet, start, seed
         self._holidays = holidays.country_holidays("US")
         self._shifted = np.zeros(fleet.size)
+        self._idle_begun = np.zeros(fleet.size, dtype=np.int64)
         self._idle_until = np.zeros(fleet.size, dtype=np.int64)
+        self._past = [_DayState(np.zeros((fleet.size, 24)), np.zeros((fleet.size, 24), np.int64))] * ORIGIN_DAYS
         random = np.random.default_rng((seed, DRIFT_STREAM))
         self._drifts = [random.normal(0.0, 1.0, fleet.size)]
         for _ in range(ORIGIN_DAYS):
@@ -77,16 +90,19 @@ class LoadModel:
         hours = index * 24 + np.arange(24)
         alive = (hours >= fleet.first_hour[:, None]) & (hours <= fleet.last_hour[:, None])
         self._drifts = [*self._drifts[1:], _next_drift(self._drifts[-1], random)]
-        pattern = self._pattern(index, day) + self._shifts(random)
+        pattern, shifts = self._pattern(index, day), self._shifts(random)
         drift = fleet.drift_sd[:, None]
-        mean = pattern + drift * self._drifts[-1][:, None]
-        foreseen = pattern + drift * self._drifts[0][:, None] * DRIFT_KEPT_PER_DAY**ORIGIN_DAYS
-        idle_probability = self._idle_probability(hours, random)
+        mean = pattern + shifts + drift * self._drifts[-1][:, None]
+        idle_for = self._idle_for(hours, random)
+        before, self._past = self._past[0], [*self._past[1:], _DayState(shifts, idle_for)]
+        foreseen = pattern + before.shifts + drift * self._drifts[0][:, None] * DRIFT_KEPT_PER_DAY**ORIGIN_DAYS
         silent = _outage(random)
         units = _drawn_units(fleet, mean, random)
-        idle = random.random(mean.shape) < idle_probability
+        by_chance = self._idle_by_chance(hours)
+        idle = random.random(mean.shape) < np.where(idle_for > 0, 1.0, by_chance)
         units = np.where(alive & ~idle & ~silent, units, 0)
-        return FleetDay(index, day, alive, silent, foreseen, idle_probability, units)
+        busy = fleet.survival(hours) * (1 - by_chance) * (1 - idle_ahead(before.idle_for, fleet.ever_idle))
+        return FleetDay(index, day, alive, silent, foreseen, 1 - busy, units)
 
     def _pattern(self, index: int, day: date) -> Floats:
         """Level, trend, time of day, weekend and US federal holiday; a holiday counts as one, not as a weekend."""
@@ -101,25 +117,47 @@ class LoadModel:
     def _shifts(self, random: np.random.Generator) -> Floats:
         """The level shifts so far, this day's from its hour on."""
         size = self._fleet.size
-        step = np.where(random.random(size) < SHIFTS_PER_DAY, random.normal(0.0, 0.5, size), 0.0)
+        step = np.where(random.random(size) < SHIFTS_PER_DAY, random.normal(0.0, SHIFT_SD, size), 0.0)
         begins = random.integers(0, 24, size)
         before = self._shifted[:, None]
         self._shifted = self._shifted + step
         return np.asarray(np.where(np.arange(24) >= begins[:, None], before + step[:, None], before), dtype=np.float64)
 
-    def _idle_probability(self, hours: Integers, random: np.random.Generator) -> Floats:
-        """Chance of an idle hour: 1 in idle nights and in planned idle periods of 6..72 hours."""
+    def _idle_for(self, hours: Integers, random: np.random.Generator) -> Integers:
+        """How many hours of a planned idle period each hour ends, itself included; 0 in none."""
         fleet = self._fleet
-        begins = random.random(fleet.size) < IDLE_PERIODS_PER_DAY
-        begins[0] = False
+        begins = (random.random(fleet.size) < IDLE_PERIODS_PER_DAY) & fleet.ever_idle
         from_hour = hours[0] + random.integers(0, 24, fleet.size)
-        until_hour = from_hour + random.integers(6, 73, fleet.size)
-        planned = (hours < self._idle_until[:, None]) | (
-            begins[:, None] & (hours >= from_hour[:, None]) & (hours < until_hour[:, None])
-        )
+        until_hour = from_hour + random.integers(IDLE_HOURS[0], IDLE_HOURS[1] + 1, fleet.size)
+        begun = begins[:, None] & (hours >= from_hour[:, None])
+        idle = (hours < self._idle_until[:, None]) | (begun & (hours < until_hour[:, None]))
+        since = np.where(begun, from_hour[:, None], self._idle_begun[:, None])
+        self._idle_begun = np.where(begins, from_hour, self._idle_begun)
         self._idle_until = np.where(begins, np.maximum(self._idle_until, until_hour), self._idle_until)
+        return np.where(idle, hours - since + 1, 0)
+
+    def _idle_by_chance(self, hours: Integers) -> Floats:
+        """Chance of an idle hour outside planned periods: 1 in idle nights."""
+        fleet = self._fleet
         asleep = (hours % 24) < fleet.night_idle_hours[:, None]
-        return np.where(planned | asleep, 1.0, fleet.idle_probability[:, None])
+        return np.where(asleep, 1.0, fleet.idle_probability[:, None])
+
+
+def idle_ahead(idle_for: Integers, ever_idle: Flags) -> Floats:
+    """Chance of a planned idle period 48 hours on, where one that is under way has lasted `idle_for` hours (0: none).
+
+    To be exact but for one of the two: that another begins while one is under way, and that a day begins one at most.
+    """
+    ahead = 24 * ORIGIN_DAYS
+    begins = IDLE_PERIODS_PER_DAY / 24 * _lasts(np.arange(1, ahead + 1)).sum()
+    goes_on = np.where(idle_for > 0, _lasts(idle_for + ahead) / np.maximum(_lasts(idle_for), 1e-9), 0.0)
+    return np.where(ever_idle[:, None], 1 - (1 - goes_on) * (1 - begins), 0.0)
+
+
+def _lasts(hours: Integers) -> Floats:
+    """Chance that a planned idle period has at least so many hours."""
+    least, most = IDLE_HOURS
+    return np.clip((most + 1 - hours) / (most + 1 - least), 0.0, 1.0)
 
 
 def day_random(seed: int, stream: int, index: int) -> np.random.Generator:

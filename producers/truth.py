@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from producers.fleet import Fleet, Floats, Integers
-from producers.load_model import DRIFT_KEPT_PER_DAY, ORIGIN_DAYS, UNITS_PER_LOAD, FleetDay
+from producers.load_model import DRIFT_KEPT_PER_DAY, ORIGIN_DAYS, SHIFT_SD, SHIFTS_PER_DAY, UNITS_PER_LOAD, FleetDay
 from serverload.contracts.classes import CLASSES
 
 RETIRED_AFTER_HOURS = 168
@@ -33,10 +33,10 @@ TRUTH_SCHEMA = pa.schema(
 class Truth:
     """Makes the truth of each day; carries when each server was last and first observed.
 
-    Probabilities are exact for one who knows the model and, 48 hours before, the drift: level, trend, level
-    shifts, patterns, planned idle periods and deaths count as known; the hourly noise and bursts, the drift's
-    last two days and unplanned idle hours do not. An idle hour is low. `missing` hours (whole fleet silent)
-    have no probabilities; hours before a server's first session and retired ones have no row.
+    Probabilities are those of one who knows the model, each server's parameters, and how things stood 48 hours before:
+    drift, level shifts so far, whether a planned idle period was under way and since when, who had died. What came in
+    these 48 hours counts by how often it comes. An idle hour is low. `missing` hours (whole fleet silent) have no
+    probabilities; hours before a server's first session and retired ones have no row.
     """
 
     def __init__(self, fleet: Fleet, low_max: float, medium_max: float) -> None:
@@ -68,13 +68,17 @@ class Truth:
         """Probability that the hour's peak load is at most `bound`, idle hours included."""
         fleet = self._fleet
         drift_left = fleet.drift_sd**2 * (1 - DRIFT_KEPT_PER_DAY ** (2 * ORIGIN_DAYS))
-        sd = np.sqrt(fleet.noise_sd**2 + drift_left)[:, None]
+        variance = (fleet.noise_sd**2 + drift_left)[:, None]
         rounded_bound = math.log(bound + 0.5 / UNITS_PER_LOAD)  # loads are rounded to whole thousandths
-        z = (rounded_bound - day.foreseen_log_load) / sd
         burst = fleet.burst_probability[:, None]
-        below = (1 - burst) * _NORMAL(z) + burst * _NORMAL(z - fleet.burst_step[:, None] / sd)
-        idle = np.where(day.alive, day.idle_probability, 1.0)
-        return np.asarray(idle + (1 - idle) * below, dtype=np.float64)
+
+        def below(sd: Floats) -> Floats:
+            z = (rounded_bound - day.foreseen_log_load) / sd
+            return np.asarray((1 - burst) * _NORMAL(z) + burst * _NORMAL(z - fleet.burst_step[:, None] / sd))
+
+        steady = (1 - SHIFTS_PER_DAY) ** ORIGIN_DAYS
+        busy = steady * below(np.sqrt(variance)) + (1 - steady) * below(np.sqrt(variance + SHIFT_SD**2))
+        return np.asarray(day.foreseen_idle + (1 - day.foreseen_idle) * busy, dtype=np.float64)
 
     def _classes(self, units: Integers) -> NDArray[np.str_]:
         bounds = np.rint(np.array([self._low_max, self._medium_max]) * UNITS_PER_LOAD)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
-from serverload.contracts.setting_types import parse_utc_time
+from serverload.contracts.instants import parse_utc_time
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 _A_TIME = "expected a UTC time, such as 2016-06-01T12:00"

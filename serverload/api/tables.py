@@ -14,8 +14,9 @@ from duckdb import DuckDBPyConnection
 
 from serverload.api.rows import Rows
 from serverload.contracts.errors import InputError
+from serverload.contracts.homes import DEFAULT_PROFILE
 from serverload.contracts.instants import hour_number, hour_start
-from serverload.contracts.settings import DEFAULT_PROFILE, Settings, load_settings
+from serverload.contracts.settings import Settings, load_settings
 from serverload.steps.features import feature_rows, lookback_hours, training_pairs
 from serverload.steps.labels import workload_class
 from serverload.steps.watermark import newest_closed_hour, watermark

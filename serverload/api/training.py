@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serverload.contracts.homes import DEFAULT_PROFILE
 from serverload.contracts.progress import Silent
-from serverload.contracts.settings import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from batch.train import TrainResult

@@ -12,12 +12,12 @@ import typer
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, settings_of, time_of
 from serverload.cli.output import checked_format, show, show_plain
 from serverload.contracts.errors import InputError
-from serverload.contracts.setting_types import SECRET_NAMES
-from serverload.contracts.settings import Settings, is_local, leaves
+from serverload.contracts.homes import is_local
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from serverload.contracts.settings import Settings
     from serverload.store.doctor import Check
 
 _NEWEST_HOUR = "`serverload status` tells the newest issued hour"
@@ -58,7 +58,7 @@ def forecasts(
     show(_reasons(settings, found) if reasons else found, format)
 
 
-def _reasons(settings: Settings, issued: "pa.Table") -> "pa.Table":
+def _reasons(settings: "Settings", issued: "pa.Table") -> "pa.Table":
     """The reasons, and on stderr which forecasts have none or would say something else by now."""
     from serverload.store.forecast_reasons import forecast_reasons
 
@@ -159,12 +159,16 @@ def _mark(check: "Check") -> str:
 @config_app.command("show")
 def config_show(config: Config = CONFIG, home: Home = None, format: Format = "table") -> None:
     """Print every setting as it is in force; secrets stay hidden."""
+    from serverload.contracts.settings import leaves
+
     settings = settings_of(config, home, home_is_used=False)
     rows = [{"setting": key, "value": _told(entry)} for key, entry in leaves(settings)]
     show_plain(rows, format)
 
 
 def _told(entry: object) -> str:
+    from serverload.contracts.setting_types import SECRET_NAMES
+
     if isinstance(entry, dict):
         return str({name: "**********" if re.search(SECRET_NAMES, name) else each for name, each in entry.items()})
     if isinstance(entry, tuple | frozenset):

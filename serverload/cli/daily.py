@@ -19,10 +19,10 @@ from serverload.cli.training import retrained_line, run_retrain
 from serverload.cli.upkeep import run_compact
 from serverload.contracts.errors import ServerloadError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.daily import Step, StepDone
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
     from serverload.store.runs import JobRun
@@ -62,7 +62,7 @@ def daily(
 
 
 def run_daily(
-    settings: Settings,
+    settings: "Settings",
     tables: "DeltaTables",
     registry: "ModelRegistry",
     paths: Sequence[str],
@@ -92,7 +92,7 @@ def run_daily(
 
 
 def _steps(
-    settings: Settings,
+    settings: "Settings",
     tables: "DeltaTables",
     registry: "ModelRegistry",
     paths: list[str],
@@ -116,7 +116,7 @@ def _steps(
 
 
 def _backfill(
-    settings: Settings,
+    settings: "Settings",
     tables: "DeltaTables",
     registry: "ModelRegistry",
     paths: list[str],
@@ -132,7 +132,7 @@ def _backfill(
     )
 
 
-def _features(settings: Settings, tables: "DeltaTables", bar: Progress) -> str:
+def _features(settings: "Settings", tables: "DeltaTables", bar: Progress) -> str:
     from batch.features import update_features
     from serverload.advance import Advance
 
@@ -141,7 +141,7 @@ def _features(settings: Settings, tables: "DeltaTables", bar: Progress) -> str:
     return "rebuilt where hours had changed" if update_features(tables, settings, bar) else "up to date"
 
 
-def _outcomes(settings: Settings, tables: "DeltaTables", registry: "ModelRegistry") -> str:
+def _outcomes(settings: "Settings", tables: "DeltaTables", registry: "ModelRegistry") -> str:
     """Issue and mature what no stream has; a champion that cannot score fails here before anything is issued."""
     from serverload.advance import Advance
     from streaming.champion import checked
@@ -154,7 +154,7 @@ def _outcomes(settings: Settings, tables: "DeltaTables", registry: "ModelRegistr
     return "forecasts wait for a model" if done.waits_for_model else f"{len(done.issued)} hours issued here"
 
 
-def _compact(settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress) -> str:
+def _compact(settings: "Settings", tables: "DeltaTables", registry: "ModelRegistry", bar: Progress) -> str:
     done = run_compact(settings, tables, registry, bar)
     files = [sum(getattr(table, when).files for table in done) for when in ("before", "after")]
     size = sum(table.after.disk_bytes for table in done)

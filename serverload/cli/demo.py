@@ -19,9 +19,9 @@ from serverload.cli.topic import require_topic
 from serverload.cli.training import run_train, tell_train
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
 
 _MARK = ".serverload-demo"
@@ -102,7 +102,7 @@ def _generated(folder: Path, servers: int, days: int, seed: int, bar: Progress) 
     return folder / "history", live
 
 
-def _live(settings: Settings, tables: "DeltaTables", bootstrap: str, live: Path, speed: float, bar: Progress) -> None:
+def _live(settings: "Settings", tables: "DeltaTables", bootstrap: str, live: Path, speed: float, bar: Progress) -> None:
     """Replay the live days in a process of its own while the stream runs here; then drain what is left."""
     from streaming.stream import Stream
 
@@ -130,7 +130,7 @@ def _stop_after(producer: "subprocess.Popen[bytes]", stop: threading.Event, aske
     stop.set()
 
 
-def _tell(settings: Settings, home: str) -> None:
+def _tell(settings: "Settings", home: str) -> None:
     """Print the forecasts to come, how right the matured ones were, what was refused, and what to try next."""
     from serverload.store import status, table_reader
 

@@ -10,11 +10,11 @@ from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Home, open_registry, open_tables, opener_of, settings_of
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.backfill import BackfillResult
     from producers.synthetic import Noise
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
 
@@ -73,7 +73,7 @@ def backfill(
 
 
 def run_backfill(
-    settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", paths: list[str], bar: Progress, force: bool
+    settings: "Settings", tables: "DeltaTables", registry: "ModelRegistry", paths: list[str], bar: Progress, force: bool
 ) -> "BackfillResult":
     """Backfill, hours, servers and features, as one recorded run."""
     from batch.backfill import backfill as backfill_files
@@ -111,7 +111,7 @@ def tell_backfill(result: "BackfillResult") -> None:
         print(f"  repaired {lines:,}: {field}")
 
 
-def _check_paths(settings: Settings, paths: list[str]) -> None:
+def _check_paths(settings: "Settings", paths: list[str]) -> None:
     """Tell a wrong path before Spark starts."""
     from batch.history_files import history_files
 

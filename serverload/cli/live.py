@@ -11,7 +11,7 @@ from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Home, open_registry, open_tables, settings_of
 from serverload.cli.topic import bootstrap_of, require_topic
 from serverload.contracts.errors import InputError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 
 broker_app = typer.Typer(help="The embedded Apache Kafka broker of a home.", no_args_is_help=True)
 

@@ -11,10 +11,10 @@ from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, 
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.errors import ModelError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.promotion import Promotion
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry, RegisteredModel
 
@@ -126,7 +126,7 @@ def standing(model: "RegisteredModel") -> str:
 
 
 def run_promote(
-    settings: Settings,
+    settings: "Settings",
     tables: "DeltaTables",
     registry: "ModelRegistry",
     bar: Progress,

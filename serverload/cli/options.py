@@ -11,12 +11,12 @@ import typer
 from serverload.cli.log_lines import write_lines_as
 from serverload.cli.spark_log import spark_is_up, spark_log
 from serverload.contracts.errors import InputError, PlatformError, StoreError
+from serverload.contracts.homes import DEFAULT_PROFILE, is_local
+from serverload.contracts.instants import parse_utc_time
 from serverload.contracts.progress import Progress
-from serverload.contracts.setting_types import parse_utc_time
-from serverload.contracts.settings import DEFAULT_PROFILE, Settings, is_local, load_settings
-from serverload.store.storage_options import hadoop_options, use_storage
 
 if TYPE_CHECKING:
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.file_openers import FileOpener
     from serverload.store.model_registry import ModelRegistry
@@ -28,11 +28,14 @@ CONFIG = DEFAULT_PROFILE
 ROOM_NEEDED = 1 << 30
 
 
-def settings_of(config: str, home: str | None, *, home_is_used: bool = True, **sections: Any) -> Settings:
+def settings_of(config: str, home: str | None, *, home_is_used: bool = True, **sections: Any) -> "Settings":
     """Settings of a command: the profile, the environment, then flags; flags that are None are not given.
 
     Raises StoreError for a home that is a file, unless the command only tells of it.
     """
+    from serverload.contracts.settings import load_settings
+    from serverload.store.storage_options import use_storage
+
     given = {name: _given(section) if isinstance(section, dict) else section for name, section in sections.items()}
     settings = load_settings(config, {"home": home, **{name: section for name, section in given.items() if section}})
     write_lines_as(settings.logs.format)
@@ -46,12 +49,13 @@ def _given(section: dict[str, Any]) -> dict[str, Any]:
     return {key: entry for key, entry in section.items() if entry is not None}
 
 
-def open_tables(settings: Settings, job: str, bar: Progress) -> "DeltaTables":
+def open_tables(settings: "Settings", job: str, bar: Progress) -> "DeltaTables":
     """Start Spark for a job and open the home's tables; Java, disk and jars are checked first."""
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.jars import spark_jars
     from serverload.store.java import find_spark_java
     from serverload.store.session import spark_session, submitted
+    from serverload.store.storage_options import hadoop_options
 
     jars, log = [], None
     if not submitted():
@@ -75,14 +79,14 @@ def open_tables(settings: Settings, job: str, bar: Progress) -> "DeltaTables":
     return DeltaTables(spark, settings.home)
 
 
-def open_registry(settings: Settings) -> "ModelRegistry":
+def open_registry(settings: "Settings") -> "ModelRegistry":
     """The registry of a home; nothing is made or asked yet."""
     from serverload.store.model_registry import ModelRegistry
 
     return ModelRegistry(settings.model.tracking_uri, settings.model.name, settings.home)
 
 
-def opener_of(settings: Settings) -> "FileOpener":
+def opener_of(settings: "Settings") -> "FileOpener":
     """Opens the files of a history, in stores by the secrets in [storage]."""
     from serverload.store.file_openers import FileOpener
     from serverload.store.storage_options import fsspec_options

@@ -11,9 +11,9 @@ import typer
 from serverload.cli.options import CONFIG, Config, Format, Home, settings_of, time_of
 from serverload.cli.output import checked_format, show
 from serverload.contracts.errors import InputError
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
+    from serverload.contracts.settings import Settings
     from serverload.store.plan import Plan
 
 _BY = ("type", "file")
@@ -56,7 +56,7 @@ def plan(
     show(made.rows(), format)
 
 
-def _groups(settings: Settings, by: str | None) -> Mapping[str, str] | None:
+def _groups(settings: "Settings", by: str | None) -> Mapping[str, str] | None:
     """Group by server, as the file tells; None where server types are the groups."""
     from serving.groups import read_groups
 

@@ -11,10 +11,10 @@ from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, 
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.errors import InputError, StoreError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.backtest import BacktestResult
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
 
@@ -71,7 +71,7 @@ def backtest(
 
 
 def run_backtest(
-    settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress, truth: str | None
+    settings: "Settings", tables: "DeltaTables", registry: "ModelRegistry", bar: Progress, truth: str | None
 ) -> "BacktestResult":
     """Bring the features up to date and test."""
     from batch.backtest import backtest as test_at_cutoffs

@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 from serverload.cli.topic import bootstrap_of
 from serverload.contracts.errors import InputError, PlatformError, SettingsError
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from producers.event_hub import HubLogin
     from producers.senders import Sender
+    from serverload.contracts.settings import Settings
 
 DESTINATIONS = ("kafka", "eventhubs")
 
 
-def opened_sender(settings: Settings, to: str, *, fast: bool, partitions: int) -> "Sender":
+def opened_sender(settings: "Settings", to: str, *, fast: bool, partitions: int) -> "Sender":
     """Open the sender to `to`, or, where that is empty, to Event Hubs if it is set, else to Kafka.
 
     A Kafka topic is made if it is not there; an event hub has to be. Raises InputError, SettingsError, BrokerError.
@@ -27,7 +27,7 @@ def opened_sender(settings: Settings, to: str, *, fast: bool, partitions: int) -
     return _kafka_sender(settings, fast, partitions)
 
 
-def _kafka_sender(settings: Settings, fast: bool, partitions: int) -> "Sender":
+def _kafka_sender(settings: "Settings", fast: bool, partitions: int) -> "Sender":
     from producers.senders import ConfluentSender, KafkaSender
     from producers.topics import ensure_topic
     from serverload.store.kafka_login import client_options, librdkafka_options
@@ -39,7 +39,7 @@ def _kafka_sender(settings: Settings, fast: bool, partitions: int) -> "Sender":
     return KafkaSender(bootstrap, topic, client=client)
 
 
-def _event_hub_sender(settings: Settings) -> "Sender":
+def _event_hub_sender(settings: "Settings") -> "Sender":
     from producers.event_hub import EventHub
     from producers.event_hub_sender import EventHubSender
 
@@ -47,7 +47,7 @@ def _event_hub_sender(settings: Settings) -> "Sender":
     return EventHubSender(hub)
 
 
-def _hub_login(settings: Settings) -> "HubLogin":
+def _hub_login(settings: "Settings") -> "HubLogin":
     from azure.eventhub import TransportType
 
     from producers.event_hub import HubLogin

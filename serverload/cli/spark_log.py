@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from serverload.contracts.errors import StoreError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 
 _KEPT_BYTES = 10 << 20
 _begun: list[Path] = []

@@ -10,12 +10,12 @@ from serverload.cli.models import standing
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.retrain import Retrained
     from batch.train import TrainResult
     from batch.tuning import TuningBounds
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
 
@@ -70,7 +70,7 @@ def retrain(
 
 
 def run_train(
-    settings: Settings,
+    settings: "Settings",
     tables: "DeltaTables",
     registry: "ModelRegistry",
     bar: Progress,
@@ -86,7 +86,7 @@ def run_train(
 
 
 def run_retrain(
-    settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress, if_needed: bool
+    settings: "Settings", tables: "DeltaTables", registry: "ModelRegistry", bar: Progress, if_needed: bool
 ) -> "Retrained":
     """Bring the features up to date and train, judge and promote where that is needed."""
     from batch.features import update_features

@@ -9,10 +9,10 @@ from serverload.cli.console import progress
 from serverload.cli.options import CONFIG, Config, Format, Home, open_registry, open_tables, settings_of
 from serverload.cli.output import checked_format, show_plain
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from batch.compact import TableUpkeep
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
 
@@ -32,7 +32,7 @@ def compact(config: Config = CONFIG, home: Home = None, format: Format = "table"
 
 
 def run_compact(
-    settings: Settings, tables: "DeltaTables", registry: "ModelRegistry", bar: Progress
+    settings: "Settings", tables: "DeltaTables", registry: "ModelRegistry", bar: Progress
 ) -> "list[TableUpkeep]":
     """Compact up to the last day that the watermark has closed, as one recorded run."""
     from batch.compact import compact as compact_tables

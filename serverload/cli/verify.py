@@ -12,9 +12,9 @@ from serverload.cli.output import checked_format, show_plain
 from serverload.cli.topic import bootstrap_if_any
 from serverload.contracts.errors import InputError
 from serverload.contracts.progress import Progress
-from serverload.contracts.settings import Settings
 
 if TYPE_CHECKING:
+    from serverload.contracts.settings import Settings
     from serverload.store.delta_tables import DeltaTables
     from serverload.store.model_registry import ModelRegistry
     from serverload.verify.checks import Check
@@ -53,7 +53,7 @@ def verify(
 
 
 def run_verify(
-    settings: Settings,
+    settings: "Settings",
     tables: "DeltaTables",
     registry: "ModelRegistry",
     bar: Progress,

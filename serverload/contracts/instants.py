@@ -1,4 +1,4 @@
-"""Times as whole numbers: microseconds and hours since 1970-01-01 UTC."""
+"""Times as whole numbers, microseconds and hours since 1970-01-01 UTC, and as text."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,3 +19,9 @@ def hour_number(time: datetime) -> int:
 def hour_start(hour: int) -> datetime:
     """The aware UTC start of an hour number."""
     return EPOCH + hour * HOUR
+
+
+def parse_utc_time(text: str) -> datetime:
+    """Read an ISO time or date as aware UTC; without a zone it is UTC. Raises ValueError."""
+    parsed = datetime.fromisoformat(text.strip())
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

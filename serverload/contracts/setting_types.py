@@ -1,13 +1,14 @@
 """How single settings are written as text, and what they become."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_settings import NoDecode
 
 from serverload.contracts.classes import CLASSES
+from serverload.contracts.instants import parse_utc_time
 
 SECRET_NAMES = "(?i)secret|password|token|(access|account)[.]?key|keystore[.]key|sasl.jaas.config|connection.?string"
 """Regular expression of names, as Spark's settings and options have them, whose values are never shown."""
@@ -17,12 +18,6 @@ class Section(BaseModel):
     """A section of the settings: frozen, without unknown keys, and errors that never quote what was given."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-def parse_utc_time(text: str) -> datetime:
-    """Read an ISO time or date as aware UTC; without a zone it is UTC. Raises ValueError."""
-    parsed = datetime.fromisoformat(text.strip())
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def parse_horizons(text: str) -> tuple[int, ...]:

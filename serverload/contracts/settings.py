@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSource
 from serverload.contracts.backtest_settings import BacktestSettings
 from serverload.contracts.errors import SettingsError
 from serverload.contracts.eventhubs_settings import EventHubsSettings, kafka_endpoint
+from serverload.contracts.homes import DEFAULT_PROFILE
 from serverload.contracts.kafka_settings import KafkaSettings, login_fault
 from serverload.contracts.operation_settings import DailySettings, LogSettings, MetricsSettings
 from serverload.contracts.plan_settings import PlanSettings
@@ -31,8 +32,6 @@ from serverload.contracts.setting_places import ENV_PREFIX, SECRETS_DIR, place_o
 from serverload.contracts.setting_types import CostMatrix, Horizons, Names, Pattern, Section, UtcTime
 from serverload.contracts.storage_settings import StorageSettings, home_fault, storage_fault
 from serverload.contracts.watch_settings import WatchSettings
-
-DEFAULT_PROFILE = "local"
 
 
 class IngestSettings(Section):
@@ -255,11 +254,6 @@ def _check(settings: Settings, name: str) -> None:
 def absolute_home(home: str) -> str:
     """Return a home's address: one with a scheme as it is, a local folder as an absolute path."""
     return home.rstrip("/") if "://" in home or home.startswith("hdfs:") else str(Path(home).expanduser().absolute())
-
-
-def is_local(home: str) -> bool:
-    """Tell whether a home is a local folder."""
-    return "://" not in home and not home.startswith("hdfs:")
 
 
 def _profile(config: str) -> tuple[str, dict[str, Any]]:

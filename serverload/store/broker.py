@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from serverload.contracts.errors import BrokerError, PlatformError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 from serverload.store import broker_setup
 from serverload.store.broker_process import BrokerProcess, launch, wait_until
 from serverload.store.broker_setup import HOST

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from serverload.contracts.errors import StoreError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 from serverload.contracts.tables import TABLES, Table
 from serverload.store.arrow_files import (
     ArrowTables,

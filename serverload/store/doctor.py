@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from serverload.contracts.errors import ServerloadError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 from serverload.store.broker import DEFAULT_PORT, EmbeddedBroker, bootstrap_for, topic_count
 from serverload.store.broker_setup import chosen_ports
 from serverload.store.jars import GET_JARS, KINDS, Kind, first_fault, jars_root, recorded

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from serverload.contracts.errors import ServerloadError
-from serverload.contracts.settings import Settings, is_local
+from serverload.contracts.homes import is_local
+from serverload.contracts.settings import Settings
 from serverload.store.broker import bootstrap_for
 from serverload.store.doctor import Check
 

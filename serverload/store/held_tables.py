@@ -18,7 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from duckdb import DuckDBPyConnection
 
 from serverload.contracts.errors import StoreError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 from serverload.store.table_reader import sql_over
 
 _REMOTE_SECONDS = 10.0

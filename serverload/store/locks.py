@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from serverload.contracts.errors import StoreError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 
 COMMIT_WAIT_SECONDS = 600.0
 

@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.ml import PipelineModel
 
 from serverload.contracts.feature_columns import FEATURES
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 from serverload.store.tracking import Tracking
 
 _ARTIFACT = "forest"

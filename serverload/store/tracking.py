@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from serverload.contracts.errors import ModelError
-from serverload.contracts.settings import is_local
+from serverload.contracts.homes import is_local
 from serverload.store.locks import held_for_home
 
 EXPERIMENT = "serverload"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from serverload.contracts.errors import SettingsError
+from serverload.contracts.homes import is_local
 from serverload.contracts.setting_types import SECRET_NAMES
-from serverload.contracts.settings import Settings, is_local, leaves, load_settings, profile_names
+from serverload.contracts.settings import Settings, leaves, load_settings, profile_names
 from serverload.store.storage_options import delta_options, hadoop_options, use_storage
 
 

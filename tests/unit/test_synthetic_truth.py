@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from synthetic_cases import START, csv_hours, generated
 
+from producers import load_model
 from producers.fleet import fleet
 from producers.load_model import LoadModel
 from producers.synthetic import GeneratedHistory
@@ -91,7 +92,10 @@ def test_classes_come_as_often_as_the_truth_says(tmp_path, noise):
 
 
 def test_the_truth_knows_the_drift_of_48_hours_before_and_nothing_newer():
-    """With a drift of 2.0 and noise of 0.3, what is left unknown is sqrt(0.09 + 4 x (1 - 0.8^4)) = 1.5658."""
+    """With a drift of 2.0 and noise of 0.3, what is left unknown is sqrt(0.09 + 4 x (1 - 0.8^4)) = 1.5658.
+
+    On one day in 120 the level shifts by 0.5 more.
+    """
     drifting = fleet(300, 3, "medium")
     stable = np.array(drifting.kind_names) == "stable"
     drifting = replace(drifting, drift_sd=np.full(300, 2.0))
@@ -104,9 +108,42 @@ def test_the_truth_knows_the_drift_of_48_hours_before_and_nothing_newer():
     assert abs(surprise.mean()) < 0.03
     truth, low = Truth(drifting, 100, 500), np.log(100.0005)
     rows = pl.from_arrow(truth.rows(days[0])).filter(server_ip=drifting.server_ips[0])
-    expected = 0.5 * math.erfc((days[0].foreseen_log_load[0, 5] - low) / 1.5657586 / math.sqrt(2))
+    above = days[0].foreseen_log_load[0, 5] - low
+    steady, shifted = (0.5 * math.erfc(above / sd / math.sqrt(2)) for sd in (1.5657586, math.hypot(1.5657586, 0.5)))
+    expected = steady * (119 / 120) ** 2 + shifted * (1 - (119 / 120) ** 2)
     assert stable[0]
     assert rows["probability_low"][5] == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_comes_within_48_hours_is_not_foreseen(monkeypatch):
+    """Two histories that part after two weeks are foreseen alike for two days more."""
+    drawn, parting = load_model.day_random, 14
+    made = fleet(300, 3, "medium")
+    one = list(LoadModel(made, START, seed=3).days(parting + 3))
+    monkeypatch.setattr(load_model, "day_random", lambda seed, *rest: drawn(seed + 100 * (rest[-1] >= parting), *rest))
+    other = list(LoadModel(made, START, seed=3).days(parting + 3))
+    same = [
+        (a.foreseen_log_load == b.foreseen_log_load).all() and (a.foreseen_idle == b.foreseen_idle).all()
+        for a, b in zip(one, other, strict=True)
+    ]
+    assert same == [True] * (parting + 2) + [False]
+    assert (one[parting].peak_units != other[parting].peak_units).mean() > 0.5
+
+
+def test_idle_hours_come_as_often_as_they_are_foreseen():
+    """By how long a planned idle period has lasted 48 hours before, and where none was under way."""
+    made = fleet(3000, 5, "low")
+    days = list(LoadModel(made, START, seed=5).days(60))
+    foreseen, idle = [], []
+    for day in days[10:]:
+        born = (day.index * 24 + np.arange(24) >= made.first_hour[:, None]) & ~day.silent
+        foreseen.append(day.foreseen_idle[born])
+        idle.append(day.peak_units[born] == 0)
+    chance, came = np.concatenate(foreseen), np.concatenate(idle)
+    for least, most in [(0.015, 0.03), (0.03, 0.1), (0.1, 0.25), (0.25, 0.41), (0.9, 1.01)]:
+        between = (chance >= least) & (chance < most)
+        assert between.sum() > 7000
+        assert came[between].mean() == pytest.approx(chance[between].mean(), rel=0.1), (least, most)
 
 
 def test_all_classes_are_common(truth):

@@ -1,0 +1,48 @@
+"""Messages of a topic to window sums in Delta: the stream's ingest, and the same by what one would write first."""
+
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from bench.backfill import SCHEMA, bare_sums
+from serverload.contracts.settings import Settings
+from serverload.store.checkpoints import Checkpoint
+from serverload.store.delta_tables import DeltaTables
+from streaming.queries import started_query
+from streaming.sources import kafka_messages, kafka_options
+from streaming.topic import Topic
+
+
+def ingested(spark: SparkSession, bootstrap: str, settings: Settings) -> None:
+    """Every check, refused lines and counts included; no hour is closed meanwhile."""
+    options = kafka_options(bootstrap, settings.kafka)
+    topic = Topic(spark, settings.stream.topic, options)
+    checkpoint = Checkpoint(spark, f"{settings.home}/checkpoints/{settings.stream.topic}")
+    checkpoint.claim(topic.id())
+    query = started_query(
+        DeltaTables(spark, settings.home),
+        kafka_messages(spark, options, settings.stream),
+        settings.ingest,
+        settings.stream,
+        checkpoint,
+        available_now=True,
+        same_topic=lambda: None,
+        earliest=topic.earliest_offsets,
+        committed=lambda *_: None,
+        failed=lambda _: None,
+    )
+    query.awaitTermination()
+
+
+def summed_by_from_csv(spark: SparkSession, bootstrap: str, settings: Settings) -> None:
+    """The bare sums of each micro-batch by `from_csv`, appended to a Delta table; nothing is checked or counted."""
+    folder = Path(settings.home)
+    messages = kafka_messages(spark, kafka_options(bootstrap, settings.kafka), settings.stream)
+    lines = messages.select(F.from_csv(F.col("value").cast("string"), SCHEMA).alias("line")).select("line.*")
+
+    def write(batch: DataFrame, _id: int) -> None:
+        bare_sums(batch).write.format("delta").mode("append").save(str(folder / "bare"))
+
+    writer = lines.writeStream.foreachBatch(write).option("checkpointLocation", str(folder / "checkpoint"))
+    writer.trigger(availableNow=True).start().awaitTermination()
