@@ -7,7 +7,7 @@ TOOLS := $(VENV)/.tools
 PEER := $(VENV)/.peer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check bench bench-full guard cluster chaos picture docs
+.PHONY: help setup demo test system quick check bench bench-full guard cluster chaos picture docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,10 +47,13 @@ demo: setup ## the whole line on generated data: backfill, train, Kafka, stream,
 quick: $(TOOLS) ## the tests that need neither Spark nor a broker
 	$(BIN)/pytest tests/unit
 
-test: setup $(PEER) ## all tests
+test: setup $(PEER) ## the tests of each part and of the parts together
+	$(BIN)/pytest -m 'not system'
+
+system: setup $(TOOLS) ## the other tests: commands as processes, the demo, parts killed, the dashboard in a browser
 	@command -v chromium >/dev/null || \
 		echo "serverload: the tests of the dashboard are left out: there is no chromium (on Debian or Ubuntu: install chromium)" >&2
-	$(BIN)/pytest
+	$(BIN)/pytest -m system
 
 check: $(TOOLS) ## lint, format, types, import rule, generated documents
 	$(BIN)/ruff check .

@@ -26,9 +26,15 @@ SESSIONS = {
     "batch": ("tests/scenarios/", "tests/parity/", "tests/steps/", "tests/model/", "tests/cli/test_task_progress.py"),
 }
 """Beginnings of the tests that need Spark, by the session that they share."""
+SYSTEM = (
+    *("tests/chaos/", "tests/e2e/", "tests/browser/", "tests/cli/test_first_errors.py", "tests/scenarios/test_watch.py"),
+    *("tests/live/test_stream_faults.py", "tests/live/test_replay_broker.py", "tests/live/test_secrets.py"),
+    "tests/model/test_notebooks.py",
+)
+"""Beginnings of the tests of the whole system: commands as processes, parts killed, a browser, days of a fleet."""
 # commands live too short for Java's second compiler; the sessions of the tests do not
 os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-# a peer that has to be compiled, a browser of the system; `make test` says so where one is not there. The cluster takes
+# a peer that has to be compiled, a browser of the machine; make says so where one is not there. The cluster takes
 # minutes, most of them for a Python environment and its archive: `make cluster`
 NEEDED = {
     "live/test_event_hub.py": find_spec("proton"),
@@ -64,7 +70,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoSess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the short files for the end, so that both processes end together."""
+    """Mark the tests of the whole system; keep the short files for the end, so that both processes end together."""
+    for item in items:
+        if item.nodeid.startswith(SYSTEM):
+            item.add_marker("system")
     items.sort(key=lambda item: (session_of(item.nodeid) is None, item.path.parent.name == "unit"))
 
 
