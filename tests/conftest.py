@@ -27,9 +27,9 @@ SESSIONS = {
 }
 """Beginnings of the tests that need Spark, by the session that they share."""
 SYSTEM = (
-    *("tests/chaos/", "tests/e2e/", "tests/browser/", "tests/cli/test_first_errors.py", "tests/scenarios/test_watch.py"),
+    *("tests/chaos/", "tests/e2e/", "tests/browser/", "tests/cli/test_first_errors.py"),
     *("tests/live/test_stream_faults.py", "tests/live/test_replay_broker.py", "tests/live/test_secrets.py"),
-    "tests/model/test_notebooks.py",
+    *("tests/model/test_notebooks.py", "tests/scenarios/test_watch.py"),
 )
 """Beginnings of the tests of the whole system: commands as processes, parts killed, a browser, days of a fleet."""
 # commands live too short for Java's second compiler; the sessions of the tests do not

@@ -119,10 +119,14 @@ def forecasts(
     then. Raises InputError where there are no forecasts yet, or none of that server at any time.
     """
     with tables_in_sql(home, "forecasts") as connection:
-        if newest_issued_hour(connection, home) is None:
+        newest = newest_issued_hour(connection, home)
+        if newest is None:
             raise InputError(f"no forecasts yet in {home}", hint="run `serverload train` and `serverload stream`")
         comparison = ">" if at is None else "="
-        hour = newest_issued_hour(connection, home, as_of) if at is None else hour_start(hour_number(_utc(at)))
+        if at is not None:
+            hour: datetime | None = hour_start(hour_number(_utc(at)))
+        else:
+            hour = newest if as_of is None else newest_issued_hour(connection, home, as_of)
         # the day is the partition: without it every file is read
         conditions = [f"target_date {comparison.replace('>', '>=')} $day", f"target_hour {comparison} $hour"]
         values: dict[str, object] = {"day": hour.date() if hour else None, "hour": hour}
