@@ -20,9 +20,9 @@ from bench.scaling_runs import History, Size, fitted_rows, history_row, horizon_
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-BASE = Size(servers=100, days=16, sessions_per_hour=30.0)
+BASE = Size(servers=100, days=16, sessions_per_hour=120.0)
 GROWING = {
-    "bytes": [BASE, BASE._replace(sessions_per_hour=60.0), BASE._replace(sessions_per_hour=120.0)],
+    "bytes": [BASE, BASE._replace(sessions_per_hour=300.0), BASE._replace(sessions_per_hour=600.0)],
     "servers": [BASE, BASE._replace(servers=200), BASE._replace(servers=400)],
     "hours": [BASE, BASE._replace(days=32), BASE._replace(days=64)],
 }
@@ -51,7 +51,7 @@ def measured(spark: SparkSession, folder: Path) -> dict[str, Sequence[Mapping[st
         tell(title, rows)
         found[title] = rows
 
-    history_row(spark, folder, Size(servers=20, days=4, sessions_per_hour=30.0))  # warms up
+    warm = history_row(spark, folder, BASE._replace(days=15)).home  # warms up
     made: dict[Size, History] = {size: history_row(spark, folder, size) for size in SIZES}
     for what, sizes in GROWING.items():
         add(f"backfill, growing in {what}", [made[size].row for size in sizes])
@@ -60,7 +60,7 @@ def measured(spark: SparkSession, folder: Path) -> dict[str, Sequence[Mapping[st
     trained = fitted_rows(spark, of_servers[-1])
     add("one fit of the forest, growing in rows", trained)
     registry = learned(spark, of_servers[-1])
-    issued = issue_rows(spark, of_servers, registry)
+    issued = issue_rows(spark, [warm, *of_servers], registry)[1:]
     add("forecasts of one closing, growing in servers", issued)
     live = stream_rows(spark, folder)
     add("stream, growing in messages a micro-batch", live)
