@@ -110,8 +110,8 @@ def _prefixed(prefix: str, names: Sequence[str]) -> list[str]:
 def _forest(trees: int, depth: int, seed: int, min_rows_per_leaf: int, feature_subset: str) -> RandomForestClassifier:
     """The forest; node ids are cached and groups of nodes are large, which took a third less CPU.
 
-    Loads are cut into more bins than Spark's 32: of these one is as wide as the noise of a steady server, and the bounds
-    of the classes lie inside.
+    Loads are cut into more bins than Spark's 32: of these one is about as wide as the noise of a steady server, and the
+    bounds of the classes lie inside.
     """
     return RandomForestClassifier(
         featuresCol=INPUTS,
