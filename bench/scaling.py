@@ -20,9 +20,9 @@ from bench.scaling_runs import History, Size, fitted_rows, history_row, horizon_
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-BASE = Size(servers=100, days=16, sessions_per_hour=120.0)
+BASE = Size(servers=100, days=16, sessions_per_hour=30.0)
 GROWING = {
-    "bytes": [BASE, BASE._replace(sessions_per_hour=300.0), BASE._replace(sessions_per_hour=600.0)],
+    "bytes": [BASE, BASE._replace(sessions_per_hour=180.0), BASE._replace(sessions_per_hour=420.0)],
     "servers": [BASE, BASE._replace(servers=200), BASE._replace(servers=400)],
     "hours": [BASE, BASE._replace(days=32), BASE._replace(days=64)],
 }

@@ -24,7 +24,7 @@ from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
 
 HORIZONS = ("24", "1,24,48", "1,3,6,12,24,36,48")
-FITTED_ROWS = (30_000, 120_000, 240_000, 480_000)
+FITTED_ROWS = (30_000, 60_000, 120_000, 240_000)
 """The first warms up and is dropped."""
 Row = dict[str, float]
 
