@@ -146,7 +146,7 @@ class LoadModel:
 def idle_ahead(idle_for: Integers, ever_idle: Flags) -> Floats:
     """Chance of a planned idle period 48 hours on, where one that is under way has lasted `idle_for` hours (0: none).
 
-    To be exact but for one of the two: that another begins while one is under way, and that a day begins one at most.
+    Exact but for two rare things: a period that begins while another is under way, and that a day begins one at most.
     """
     ahead = 24 * ORIGIN_DAYS
     begins = IDLE_PERIODS_PER_DAY / 24 * _lasts(np.arange(1, ahead + 1)).sum()
