@@ -10,6 +10,8 @@ from serverload.contracts.promotion_settings import PromotionSettings
 from serverload.model.evaluation import Gain, Scores
 
 _HIGH = CLASSES.index("high")
+_ROUNDING = 1e-9
+"""The same losses, added up in another order, may differ by less than this: a model is not better than itself."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _beyond_baselines(challenger: Standing, champion: Standing | None) -> Iterat
 
 
 def _beside_champion(ours: Scores, theirs: Scores, gain: Gain, bounds: PromotionSettings) -> Iterator[Check]:
-    yield Check("RPS", f"{ours.rps:.4f}", f"{theirs.rps:.4f}", "lower than the champion's", gain.gain > 0)
+    yield Check("RPS", f"{ours.rps:.4f}", f"{theirs.rps:.4f}", "lower than the champion's", gain.gain > _ROUNDING)
     bound = -bounds.max_rps_loss
     yield Check("gain in RPS over the champion", _interval(gain), "", f"low end > {bound:g}", gain.low > bound)
     yield _no_lower("macro-F1", ours.macro_f1, theirs.macro_f1, bounds.max_macro_f1_loss)
@@ -91,7 +93,7 @@ def _no_lower(what: str, ours: float, theirs: float, loss: float) -> Check:
     told = not math.isnan(theirs)
     bound = f">= {theirs - loss:.4f}" if told else "no such hour came"
     # a difference of just the bound must not fail by rounding
-    return Check(what, f"{ours:.4f}", f"{theirs:.4f}", bound, not told or theirs - ours <= loss + 1e-12)
+    return Check(what, f"{ours:.4f}", f"{theirs:.4f}", bound, not told or theirs - ours <= loss + _ROUNDING)
 
 
 def _interval(gain: Gain) -> str:

@@ -68,6 +68,7 @@ def test_a_gain_over_a_baseline_whose_interval_holds_nothing_is_not_enough():
         (Gain(0.0001, -0.0009, 0.001), []),
         (Gain(0.0001, -0.001, 0.001), ["gain in RPS over the champion"]),
         (Gain(0.0, 0.0, 0.0), ["RPS"]),
+        (Gain(3e-17, -2e-17, 6e-17), ["RPS"]),
         (Gain(-0.002, -0.003, -0.001), ["RPS", "gain in RPS over the champion"]),
     ],
 )
