@@ -8,21 +8,17 @@ import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.live import ingested, summed_by_from_csv
+from bench.live import fill, ingested, summed_by_from_csv
 from bench.measuring import keep
 from bench.memory import worker_peaks
-from producers.pace import WallClock
-from producers.replay import ReplayOptions, replay
-from producers.senders import ConfluentSender
 from producers.synthetic import generate_history
-from producers.topics import ensure_topic
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings, load_settings
 from serverload.store.broker import EmbeddedBroker
@@ -32,7 +28,7 @@ from serverload.store.model_registry import ModelRegistry
 from serverload.store.session import spark_session
 from streaming.stream import Stream
 
-DAYS, SESSIONS_PER_HOUR, PARTITIONS = 4, 160.0, 4
+DAYS, SESSIONS_PER_HOUR = 4, 160.0
 QUARTERS = 4
 INGEST, PEER = "ingest alone", "from_csv, bare sums"
 EVEN, HOT = "stream", "stream, half of the lines of one server"
@@ -104,14 +100,6 @@ def drained(spark: SparkSession, bootstrap: str, settings: Settings) -> dict[str
         "java_bytes": [max(java for java, _ in part) for part in cut],
         "worker_bytes": [max(worker for _, worker in part) for part in cut],
     }
-
-
-def fill(bootstrap: str, topic: str, files: Sequence[Path], scratch: Path) -> int:
-    """Send files into a new topic, a line a message; gives how many."""
-    ensure_topic(bootstrap, topic, PARTITIONS)
-    with closing(ConfluentSender(bootstrap, topic)) as sender:
-        paths, positions = [str(path) for path in files], scratch / "replay" / topic
-        return replay(paths, sender, ReplayOptions(None), WallClock(), positions=positions).sent
 
 
 def measured(scratch: Path) -> dict[str, dict[str, object]]:

@@ -1,17 +1,34 @@
 """Messages of a topic to window sums in Delta: the stream's ingest, and the same by what one would write first."""
 
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from bench.backfill import SCHEMA, bare_sums
+from producers.pace import WallClock
+from producers.replay import ReplayOptions, replay
+from producers.senders import ConfluentSender
+from producers.topics import ensure_topic
+from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings
 from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
 from streaming.queries import started_query
 from streaming.sources import kafka_messages, kafka_options
 from streaming.topic import Topic
+
+_PARTITIONS = 4
+
+
+def fill(bootstrap: str, topic: str, files: Sequence[Path], scratch: Path) -> int:
+    """Send files into a new topic of four partitions, a line a message; gives how many."""
+    ensure_topic(bootstrap, topic, _PARTITIONS)
+    with closing(ConfluentSender(bootstrap, topic)) as sender:
+        paths, positions = [str(path) for path in files], scratch / "replay" / topic
+        return replay(paths, sender, ReplayOptions(None), WallClock(), positions=positions, progress=Silent()).sent
 
 
 def ingested(spark: SparkSession, bootstrap: str, settings: Settings) -> None:

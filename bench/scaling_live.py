@@ -1,20 +1,14 @@
 """The stream's ingest of the same messages in micro-batches of several sizes: a measurement of bench.scaling."""
 
-from contextlib import closing
 from datetime import date
 from functools import partial
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.live import ingested
+from bench.live import fill, ingested
 from bench.measuring import seconds
-from producers.pace import WallClock
-from producers.replay import ReplayOptions, replay
-from producers.senders import ConfluentSender
 from producers.synthetic import generate_history
-from producers.topics import ensure_topic
-from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.store.broker import EmbeddedBroker
 from serverload.store.delta_tables import DeltaTables
@@ -34,11 +28,10 @@ def stream_rows(spark: SparkSession, scratch: Path) -> list[Row]:
     broker = EmbeddedBroker()
     bootstrap = broker.start(scratch, port=0).bootstrap
     try:
-        ensure_topic(bootstrap, "sessions", 4)
-        with closing(ConfluentSender(bootstrap, "sessions")) as sender:
-            paths = [str(file) for file in made.files]
-            replay(paths, sender, ReplayOptions(None), WallClock(), positions=scratch / "replay", progress=Silent())
-        return [drained(spark, bootstrap, scratch / f"live-{most}", most) for most in MESSAGES_A_BATCH][1:]
+        sent = fill(bootstrap, "sessions", made.files, scratch)
+        return [
+            drained(spark, bootstrap, scratch / f"live-{most}", most) | {"messages": sent} for most in MESSAGES_A_BATCH
+        ][1:]
     finally:
         broker.stop(scratch)
 
