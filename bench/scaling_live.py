@@ -29,15 +29,14 @@ def stream_rows(spark: SparkSession, scratch: Path) -> list[Row]:
     bootstrap = broker.start(scratch, port=0).bootstrap
     try:
         sent = fill(bootstrap, "sessions", made.files, scratch)
-        return [
-            drained(spark, bootstrap, scratch / f"live-{most}", most) | {"messages": sent} for most in MESSAGES_A_BATCH
-        ][1:]
+        return [drained(spark, bootstrap, scratch / f"live-{most}", most, sent) for most in MESSAGES_A_BATCH][1:]
     finally:
         broker.stop(scratch)
 
 
-def drained(spark: SparkSession, bootstrap: str, home: Path, most: int) -> Row:
+def drained(spark: SparkSession, bootstrap: str, home: Path, most: int, sent: int) -> Row:
     settings = load_settings(flags={"home": str(home), "stream": {"max_messages_per_batch": most}})
     took = seconds(partial(ingested, spark, bootstrap, settings))
     batches = DeltaTables(spark, settings.home).read("ingest_log").count()
-    return {"messages_a_batch": most, "batches": batches, "seconds": took, "batch_seconds": took / batches}
+    of_each = {"messages_a_batch": sent // batches, "batch_seconds": took / batches}
+    return {"at_most": most, "batches": batches, "messages": sent, "seconds": took, **of_each}
