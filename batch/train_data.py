@@ -9,9 +9,9 @@ from pyspark.sql import functions as sf
 
 from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import InputError
+from serverload.contracts.feature_columns import NULLABLE_FEATURES
 from serverload.contracts.instants import from_micros
 from serverload.contracts.settings import ModelSettings
-from serverload.model.pipeline import KNOWN_LEVELS
 
 ARTICLE_HORIZONS = (48,)
 _KEY = ("server_ip", "target_hour", "horizon_hours")
@@ -88,11 +88,11 @@ def training_data(features: DataFrame, settings: ModelSettings) -> TrainingData:
 
 
 def _seen(rows: DataFrame) -> Row:
-    levels = sf.coalesce(*KNOWN_LEVELS)
+    loads = sf.coalesce(*(column.name for column in NULLABLE_FEATURES))
     classes = [sf.count_if(sf.col("label") == name).alias(name) for name in CLASSES]
     return rows.agg(
         sf.count("*").alias("rows"),
-        sf.count(levels).alias("known"),
+        sf.count(loads).alias("known"),
         sf.approx_count_distinct("server_ip", 0.01).alias("servers"),
         sf.unix_micros(sf.min("target_hour")).alias("first_micros"),
         *classes,

@@ -10,9 +10,6 @@ from serverload.model.flat_trees import FlatTrees
 LEAF = np.inf
 INPUTS = FlatInputs(
     loads=("usual_load", "same_hour_mean", "spread_168h"),
-    levels=("same_hour_mean", "peak_load_origin_lag_0h"),
-    zero_filled=np.array([False, False, True]),
-    surrogates=np.array([70.0, 90.0, 5.0]),
     deviations=np.array([10.0, 20.0, 0.0]),
     numbers=("horizon_hours", "missing_usual_load"),
     labels={"month": ("6", "7")},
@@ -39,10 +36,10 @@ FOREST = FlatForest(INPUTS, TREES)
 def drawn(**columns: object) -> pl.DataFrame:
     """Rows of one value, or a list of them, a column; what is not told is 20.0, June, one hour ahead."""
     given = {
-        "usual_load": 20.0, "same_hour_mean": 20.0, "spread_168h": 20.0, "peak_load_origin_lag_0h": 20.0,
-        "horizon_hours": 1, "missing_usual_load": False, "month": 6,
+        "usual_load": 20.0, "same_hour_mean": 20.0, "spread_168h": 20.0, "horizon_hours": 1,
+        "missing_usual_load": False, "month": 6,
     } | columns  # fmt: skip
     count = max(len(each) for each in given.values() if isinstance(each, list)) if columns else 1
-    types = {"usual_load": pl.Float64, "same_hour_mean": pl.Float64, "peak_load_origin_lag_0h": pl.Float64}
+    types = {"usual_load": pl.Float64, "same_hour_mean": pl.Float64}
     whole = {name: each if isinstance(each, list) else [each] * count for name, each in given.items()}
     return pl.DataFrame(whole, schema_overrides=types | {"spread_168h": pl.Float64, "month": pl.Int32})

@@ -91,6 +91,8 @@ _USUAL = (
     ),
 )
 NULLABLE_FEATURES: tuple[FeatureColumn, ...] = (*_LAGS, *_WEEK_MEANS, *_SAME_HOURS, *_USUAL)
+UNKNOWN_LOAD = -1.0
+"""What a forest takes an unknown one for: below any that there can be, so that one cut sets it apart."""
 _MISSING = tuple(
     FeatureColumn(f"missing_{column.name}", "BOOLEAN", f"{column.name} is null") for column in NULLABLE_FEATURES
 )

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from serverload.contracts.classes import CLASSES
 from serverload.contracts.errors import ModelError
+from serverload.contracts.feature_columns import UNKNOWN_LOAD
 from serverload.model.flat_forest import FlatForest
 from serverload.model.flat_inputs import FlatInputs
 from serverload.model.flat_trees import FlatTrees
 
 _KINDS = (
-    "StringIndexerModel", "SQLTransformer", "ImputerModel", "VectorAssembler", "StandardScalerModel",
+    "StringIndexerModel", "SQLTransformer", "VectorAssembler", "StandardScalerModel",
     "StringIndexerModel", "OneHotEncoderModel", "VectorAssembler", "RandomForestClassificationModel",
 )  # fmt: skip
-_FILLED = re.compile(r"coalesce\((?P<name>\w+), (?P<levels>0D|\w+(?:, \w+)*)\) AS filled_(?P=name)")
+_FILLED = re.compile(rf"coalesce\((?P<name>\w+), {re.escape(str(UNKNOWN_LOAD))}D\) AS filled_(?P=name)")
 _NUMBER = re.compile(r"cast\((?P<name>\w+) AS double\) AS number_(?P=name)")
 _BETWEEN_NO_AND_YES = 0.5
 
@@ -35,16 +36,14 @@ def flat_forest(folder: Path) -> FlatForest:
     kinds = tuple(stage.kind for stage in stages)
     if kinds != _KINDS:
         raise _unknown(f"its stages are {', '.join(kinds)}")
-    label, statement, imputer, loads, scaler, indexer, encoder, inputs, forest = stages
-    flat = _inputs(statement, imputer, scaler, indexer)
+    label, statement, loads, scaler, indexer, encoder, inputs, forest = stages
+    flat = _inputs(statement, scaler, indexer)
     columns = [scaler["outputCol"], *_named("number", flat.numbers), *_named("coded", flat.labels)]
-    categories, known = list(flat.labels), _named("known", flat.loads)
+    categories = list(flat.labels)
     expected = [
         (label.rows()["labelsArray"], [list(CLASSES)]),
         (forest["numClasses"], len(CLASSES)),
-        (imputer["missingValue"], "NaN"),
-        ((imputer["inputCols"], imputer["outputCols"]), (_named("filled", flat.loads), known)),
-        (loads["inputCols"], known),
+        (loads["inputCols"], _named("filled", flat.loads)),
         ((scaler["withMean"], scaler["withStd"]), (False, True)),
         ((indexer["inputCols"], indexer["handleInvalid"]), (categories, "keep")),
         ((encoder["inputCols"], encoder["outputCols"]), (_named("indexed", categories), _named("coded", categories))),
@@ -91,31 +90,23 @@ def _metadata(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _inputs(statement: _Stage, imputer: _Stage, scaler: _Stage, indexer: _Stage) -> FlatInputs:
-    filled, numbers = _told(statement["statement"])
-    levels = {names for names in filled.values() if names}
-    if len(levels) > 1:
-        raise _unknown("its loads are not all filled from the same levels")
-    surrogates = imputer.rows()
+def _inputs(statement: _Stage, scaler: _Stage, indexer: _Stage) -> FlatInputs:
+    loads, numbers = _told(statement["statement"])
     categories = [name.removeprefix("indexed_") for name in indexer["outputCols"]]
     return FlatInputs(
-        loads=tuple(filled),
-        levels=levels.pop() if levels else (),
-        zero_filled=np.array([not names for names in filled.values()]),
-        surrogates=np.array([surrogates[name] for name in _named("filled", filled)]),
+        loads=loads,
         deviations=_dense(scaler.rows()["std"]),
         numbers=numbers,
         labels=dict(zip(categories, map(tuple, indexer.rows()["labelsArray"]), strict=True)),
     )
 
 
-def _told(sql: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """What a statement fills each load from, nothing where with 0; and which columns it takes for numbers."""
+def _told(sql: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which columns a statement takes for loads, and which for numbers."""
     filled, numbers = list(_FILLED.finditer(sql)), list(_NUMBER.finditer(sql))
     if f"SELECT *, {', '.join(each[0] for each in (*filled, *numbers))} FROM __THIS__" != sql:
         raise _unknown("its statement is another one")
-    levels = {each["name"]: () if each["levels"] == "0D" else tuple(each["levels"].split(", ")) for each in filled}
-    return levels, tuple(each["name"] for each in numbers)
+    return tuple(each["name"] for each in filled), tuple(each["name"] for each in numbers)
 
 
 def _trees(folder: Path) -> FlatTrees:

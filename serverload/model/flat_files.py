@@ -19,9 +19,8 @@ from serverload.model.flat_trees import FlatTrees
 
 ARRAYS, FACTS = "model.npz", "facts.json"
 
-_FORMAT = 1
-_TEXTS = ("loads", "levels", "numbers", "labels")
-_INPUTS = ("zero_filled", "surrogates", "deviations")
+_FORMAT = 2
+_TEXTS = ("loads", "numbers", "labels")
 _TREES = ("roots", "inputs", "thresholds", "children", "shares")
 _HINT = "restore the registry's files, or register another with `serverload train`"
 
@@ -29,8 +28,8 @@ _HINT = "restore the registry's files, or register another with `serverload trai
 def save_flat(forest: FlatForest, folder: Path) -> None:
     """Write a forest's files into a folder."""
     texts = {name: getattr(forest.inputs, name) for name in _TEXTS} | {"decision": forest.decision.text()}
-    numbers = {name: getattr(forest.inputs, name) for name in _INPUTS}
-    numbers |= {f"tree_{name}": getattr(forest.trees, name) for name in _TREES}
+    numbers = {f"tree_{name}": getattr(forest.trees, name) for name in _TREES}
+    numbers["deviations"] = forest.inputs.deviations
     content = BytesIO()
     np.savez_compressed(content, texts=np.array(json.dumps(texts)), depth=np.array(forest.trees.depth), **numbers)
     (folder / ARRAYS).write_bytes(content.getvalue())
@@ -68,10 +67,9 @@ def load_flat(folder: Path, where: str = "") -> FlatForest:
         texts = json.loads(str(arrays["texts"]))
         inputs = FlatInputs(
             loads=tuple(texts["loads"]),
-            levels=tuple(texts["levels"]),
+            deviations=arrays["deviations"],
             numbers=tuple(texts["numbers"]),
             labels={name: tuple(labels) for name, labels in texts["labels"].items()},
-            **{name: arrays[name] for name in _INPUTS},
         )
         trees = FlatTrees(depth=int(arrays["depth"]), **{name: arrays[f"tree_{name}"] for name in _TREES})
     return FlatForest(inputs, trees, Decision.of_text(texts["decision"]))

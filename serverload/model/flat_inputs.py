@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from serverload.contracts.errors import InputError
+from serverload.contracts.feature_columns import UNKNOWN_LOAD
 
 Floats = NDArray[np.float64]
 
@@ -18,15 +19,11 @@ _FLAG = "missing_"
 class FlatInputs:
     """The preparation of a fitted pipeline: input columns are the scaled loads, the numbers, a column per category.
 
-    An unknown load is filled with the first known of `levels`, or with 0 where `zero_filled`, at last with its
-    surrogate. `labels` are the values of each category, in the order of their columns; one more column of each
-    stands for any other value.
+    An unknown load counts as UNKNOWN_LOAD. `labels` are the values of each category, in the order of their columns;
+    one more column of each stands for any other value.
     """
 
     loads: tuple[str, ...]
-    levels: tuple[str, ...]
-    zero_filled: NDArray[np.bool_]
-    surrogates: Floats
     deviations: Floats
     numbers: tuple[str, ...]
     labels: Mapping[str, tuple[str, ...]]
@@ -52,7 +49,7 @@ class FlatInputs:
         return np.hstack([self._scaled_loads(features), _doubles(features, self.numbers), *self._coded(features)])
 
     def _check(self, features: pl.DataFrame) -> None:
-        needed = dict.fromkeys((*self.loads, *self.levels, *self.numbers, *self.labels))
+        needed = dict.fromkeys((*self.loads, *self.numbers, *self.labels))
         absent = [name for name in needed if name not in features.columns]
         if absent:
             raise InputError(f"no column {', '.join(absent[:3])}", where="features")
@@ -62,11 +59,7 @@ class FlatInputs:
 
     def _scaled_loads(self, features: pl.DataFrame) -> Floats:
         loads = _doubles(features, self.loads)
-        level = np.full(len(features), np.nan)
-        for name in self.levels:
-            level = np.where(np.isnan(level), _doubles(features, (name,))[:, 0], level)
-        filled = np.where(np.isnan(loads), np.where(self.zero_filled, 0.0, level[:, None]), loads)
-        known = np.where(np.isnan(filled), self.surrogates, filled)
+        known = np.where(np.isnan(loads), UNKNOWN_LOAD, loads)
         # Spark multiplies by the inverse: dividing gives other last bits, and a value at a cut goes the other way
         constant = self.deviations == 0
         return np.asarray(known * np.where(constant, 0.0, 1 / np.where(constant, 1.0, self.deviations)))

@@ -6,7 +6,6 @@ from typing import Any
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import RandomForestClassifier
 from pyspark.ml.feature import (
-    Imputer,
     OneHotEncoder,
     SQLTransformer,
     StandardScaler,
@@ -16,7 +15,7 @@ from pyspark.ml.feature import (
 )
 
 from serverload.contracts.classes import CLASSES
-from serverload.contracts.feature_columns import CALENDAR_POSITION, FEATURE_SETS, NULLABLE_FEATURES, ORIGIN_LAGS, PEAKS
+from serverload.contracts.feature_columns import CALENDAR_POSITION, FEATURE_SETS, NULLABLE_FEATURES, UNKNOWN_LOAD
 
 LABEL_INDEX = "label_index"
 INPUTS = "inputs"
@@ -25,17 +24,8 @@ CATEGORIES: tuple[str, ...] = ("month", "iso_day_of_week")
 """Calendar columns that go in as one column per value; the others go in as numbers, which a tree cuts into ranges."""
 
 _SCALED = "scaled_loads"
-_BINS = 128
+_BINS = 64
 _LOADS = frozenset(column.name for column in NULLABLE_FEATURES)
-KNOWN_LEVELS: tuple[str, ...] = (
-    "same_hour_mean",
-    "mean_7d_peak_load",
-    *(f"peak_load_origin_lag_{k}h" for k in ORIGIN_LAGS),
-)
-"""What stands in for an unknown load, the best first."""
-
-_NOT_LOADS = frozenset(f"mean_7d_{peak}" for peak in PEAKS[1:]) | {"spread_168h"}
-"""In another unit than the load: 0 stands in for them, and their flag says so."""
 
 
 def forest_pipeline(
@@ -48,7 +38,7 @@ def forest_pipeline(
     feature_subset: str = "auto",
     calendar_position: bool = True,
 ) -> Pipeline:
-    """The unfitted pipeline: fill what is unknown, encode, scale, one forest with the horizon as an input.
+    """The unfitted pipeline: set apart what is unknown, encode, scale, one forest with the horizon as an input.
 
     Without `calendar_position` the inputs of that name are left out of the set.
 
@@ -67,8 +57,7 @@ def forest_pipeline(
                 list(CLASSES), inputCol="label", outputCol=LABEL_INDEX, handleInvalid="error"
             ),
             SQLTransformer(statement=_statement(loads, numbers)),
-            Imputer(inputCols=_prefixed("filled", loads), outputCols=_prefixed("known", loads)),
-            VectorAssembler(inputCols=_prefixed("known", loads), outputCol="loads"),
+            VectorAssembler(inputCols=_prefixed("filled", loads), outputCol="loads"),
             StandardScaler(inputCol="loads", outputCol=_SCALED),
             StringIndexer(inputCols=categories, outputCols=indexed, handleInvalid="keep"),
             OneHotEncoder(inputCols=indexed, outputCols=coded, dropLast=False),
@@ -81,12 +70,12 @@ def forest_pipeline(
 def input_importances(model: PipelineModel) -> dict[str, float]:
     """Importance of each feature in a fitted pipeline, the largest first; a category's columns are added up."""
     stages: list[Any] = list(model.stages)
-    loads, encoder, inputs, forest = stages[3], stages[-3], stages[-2], stages[-1]
+    loads, encoder, inputs, forest = stages[2], stages[-3], stages[-2], stages[-1]
     coded = dict(zip(encoder.getOutputCols(), encoder.categorySizes, strict=True))
     owners: list[str] = []
     for column in inputs.getInputCols():
         if column == _SCALED:
-            owners += [name.removeprefix("known_") for name in loads.getInputCols()]
+            owners += [name.removeprefix("filled_") for name in loads.getInputCols()]
         else:
             owners += [column.split("_", 1)[1]] * coded.get(column, 1)
     totals = dict.fromkeys(owners, 0.0)
@@ -96,9 +85,8 @@ def input_importances(model: PipelineModel) -> dict[str, float]:
 
 
 def _statement(loads: Sequence[str], numbers: Sequence[str]) -> str:
-    """SQL that adds the filled loads, and the other inputs as numbers, beside all columns that are there."""
-    levels = ", ".join(name for name in KNOWN_LEVELS if name in loads)
-    filled = [f"coalesce({name}, {'0D' if name in _NOT_LOADS else levels}) AS filled_{name}" for name in loads]
+    """SQL that adds the loads without nulls, and the other inputs as numbers, beside all columns that are there."""
+    filled = [f"coalesce({name}, {UNKNOWN_LOAD}D) AS filled_{name}" for name in loads]
     casts = [f"cast({name} AS double) AS number_{name}" for name in numbers]
     return f"SELECT *, {', '.join(filled + casts)} FROM __THIS__"
 

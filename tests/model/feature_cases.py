@@ -25,15 +25,15 @@ def drawn_features(spark: SparkSession, rows: Sequence[Mapping[str, object]]) ->
     return spark.createDataFrame([_row(row) for row in rows], TABLES["features"].ddl)
 
 
-def same_hours(load: float) -> dict[str, object]:
-    """What a row tells when the same hour of last week, the only one known, had this load."""
-    return {"same_hour_1w": float(load), "same_hour_mean": float(load)}
+def steady(load: float) -> dict[str, object]:
+    """What a row tells of a server that has always had this load."""
+    return dict.fromkeys(_NULLABLE, float(load))
 
 
 def history(loads: Mapping[str, int]) -> list[dict[str, object]]:
-    """Forty rows of each class, their same hours from the load told for the class up."""
+    """Forty rows of each class, their loads from the one told for the class up."""
     return [
-        {"day": n // 24, "hour": n % 24, "label": label, **same_hours(load + n)}
+        {"day": n // 24, "hour": n % 24, "label": label, **steady(load + n)}
         for label, load in loads.items()
         for n in range(40)
     ]

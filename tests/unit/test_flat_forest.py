@@ -18,16 +18,11 @@ from serverload.model.flat_forest import FlatForest
 from serverload.model.reasons import leading_reasons, reasons
 
 
-def test_unknown_loads_are_filled_with_the_first_known_level_or_0_or_at_last_the_surrogate():
-    rows = drawn(
-        usual_load=[None, None, None, 40.0],
-        same_hour_mean=[60.0, None, None, float("nan")],
-        peak_load_origin_lag_0h=[20.0, 30.0, None, 30.0],
-        spread_168h=[None, 8.0, None, None],
-    )
+def test_unknown_loads_lie_below_any_known_one():
+    rows = drawn(usual_load=[None, 0.0, 40.0], same_hour_mean=[60.0, None, float("nan")], spread_168h=[None, 8.0, None])
 
-    # in deviations of 10 and 20; of no deviation at all is 0
-    assert INPUTS.matrix(rows)[:, :3].tolist() == [[6, 3, 0], [3, 1.5, 0], [7, 4.5, 0], [4, 1.5, 0]]
+    # -1 and the others in deviations of 10 and 20; of no deviation at all is 0
+    assert INPUTS.matrix(rows)[:, :3].tolist() == [[-0.1, 3, 0], [0, -0.05, 0], [4, -0.05, 0]]
 
 
 def test_a_category_is_one_of_its_columns_and_whatever_it_does_not_know_the_last():
