@@ -173,16 +173,21 @@ def test_without_locks_a_merge_whose_files_were_replaced_meanwhile_is_told_in_on
     add_hours(tables, [FIRST_DAY])
     merging, replaced = tmp_path / "merging", tmp_path / "replaced"
 
+    def awaited(file: Path) -> None:
+        for _ in range(1200):
+            if file.exists():
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"no file {file.name} after a minute")
+
     def waiting(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             merging.touch()
-            while not replaced.exists():
-                time.sleep(0.05)
+            awaited(replaced)
             yield batch
 
     def replace() -> None:
-        while not merging.exists():
-            time.sleep(0.05)
+        awaited(merging)
         there = DeltaTables(spark, tables.home).pinned("hourly_load")
         there.commit("true", there.written(there.rows("true")))
         replaced.touch()
