@@ -44,9 +44,7 @@ def drawn_forest(random: np.random.Generator) -> FlatForest:
     loads = tuple(column.name for column in NULLABLE_FEATURES)
     numbers = tuple(each.name for each in FEATURES if not each.nullable and each.name not in _CATEGORIES)
     labels = {name: tuple(str(label) for label in range(count)) for name, count in _CATEGORIES.items()}
-    levels = ("same_hour_mean", "peak_load_origin_lag_0h")
-    ones = np.ones(len(loads))
-    inputs = FlatInputs(loads, levels, np.zeros(len(loads), dtype=np.bool_), 100 * ones, 100 * ones, numbers, labels)
+    inputs = FlatInputs(loads, np.full(len(loads), 100.0), numbers, labels)
     size = 2 ** (DEPTH + 1) - 1
     nodes = np.arange(TREES * size)
     within = nodes % size
