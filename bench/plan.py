@@ -12,6 +12,7 @@ import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from deltalake import write_deltalake
 from bench.measuring import keep
 from producers.fleet import fleet
 from producers.load_model import LoadModel
-from producers.synthetic import generate_history
+from producers.synthetic import Noise, generate_history
 from producers.truth import Truth
 from serverload.contracts.classes import CLASSES
 from serverload.contracts.feature_columns import PEAKS
@@ -37,7 +38,7 @@ ORIGINS = range(FIRST_ORIGIN, FIRST_ORIGIN + 24 * (TEST_DAYS - 1) + 1, 24)
 FLEET = 1000
 
 
-def learned_home(settings: Settings, folder: Path, servers: int, noise: str) -> None:
+def learned_home(settings: Settings, folder: Path, servers: int, noise: Noise) -> None:
     """Backfill, train, and issue forecasts once a day of the days that the model has not learned from."""
     from batch.backfill import backfill
     from batch.features import update_features
@@ -121,7 +122,7 @@ def plan_seconds(settings: Settings) -> dict[str, object]:
 def main() -> None:
     """Print what was found; write bench/out/plan-NOISE.json."""
     servers = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    noise = sys.argv[2] if len(sys.argv) > 2 else "medium"
+    noise: Noise = {name: name for name in get_args(Noise)}[sys.argv[2] if len(sys.argv) > 2 else "medium"]
     told: dict[str, object] = {"servers": servers, "noise": noise}
     with tempfile.TemporaryDirectory(prefix="bench-plan-") as scratch:
 

@@ -82,7 +82,7 @@ def body(servers: int, random: np.random.Generator, measures: tuple[str, ...] = 
     for number in range(servers):
         loads = np.round(random.lognormal(4, 1, (len(measures), hours)), 3)
         silent = random.random(hours) < 0.02
-        rows = (np.where(silent, None, row).tolist() for row in loads)
+        rows = ([None if none else load for load, none in zip(row, silent, strict=True)] for row in loads.tolist())
         told = dict(zip(measures, rows, strict=True))
         histories.append({"server": f"10.0.{number // 256}.{number % 256}", "first_hour": first, **told})
     return json.dumps({"servers": histories, "horizons": HORIZONS}).encode()

@@ -52,10 +52,10 @@ def figures(report: Row) -> list[float]:
     ]
 
     def best(measure: str, better: Callable[..., float]) -> float:
-        return better(at[name][measure] for name in BASELINES)
+        return float(better(at[name][measure] for name in BASELINES))
 
     def least_gain(measure: str) -> float:
-        return min(at[name][f"{measure}_gain_low"] for name in BASELINES)
+        return float(min(at[name][f"{measure}_gain_low"] for name in BASELINES))
 
     forest = at[FOREST]
     return [

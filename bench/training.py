@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from pyspark.ml import Pipeline
 from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F
 from sklearn.ensemble import RandomForestClassifier
 
 from batch.fitting import fitted_forest
@@ -48,7 +49,7 @@ def main() -> None:
         taken["preparation"] = seconds(lambda: preparation.fit(chosen))
         taken["preparation and forest"] = seconds(lambda: forest.fit(chosen))
         prepared = preparation.fit(chosen).transform(chosen)
-        local = prepared.select(vector_to_array(INPUTS, "float32").alias("inputs"), LABEL_INDEX).toArrow()
+        local = prepared.select(vector_to_array(F.col(INPUTS), "float32").alias("inputs"), LABEL_INDEX).toArrow()
         width = len(local["inputs"][0])
         inputs = local["inputs"].combine_chunks().flatten().to_numpy().reshape(-1, width)
         labels = local[LABEL_INDEX].to_numpy().astype(np.int64)
