@@ -97,9 +97,11 @@ def test_the_largest_reasons_come_first_and_have_the_value_that_the_table_has(ho
     sizes = rows["contribution"].abs().to_list()[1:-2]
     assert sizes == sorted(sizes, reverse=True)
     assert rows["target_hour"].unique().to_list() == ["2016-06-18T00:00:00Z"]
-    (lag,) = rows.filter(pl.col("feature") == "peak_load_origin_lag_2h")["value"]
-    query = f"select peak_load from hourly_load where server_ip = '{STEADY}' and hour = '2016-06-17 21:00Z'"
-    assert lag == run_sql(str(home), query)[0][0].as_py()
+    (week,) = rows.filter(pl.col("feature") == "mean_7d_peak_load")["value"]
+    days = "hour >= '2016-06-10 00:00Z' and hour < '2016-06-17 00:00Z'"
+    # its idle hours count, as 0
+    query = f"select sum(peak_load) / 168 from hourly_load where server_ip = '{STEADY}' and {days}"
+    assert week == pytest.approx(run_sql(str(home), query)[0][0].as_py(), abs=1e-9)
 
 
 def test_late_data_since_is_told_and_not_hidden(home, capsys):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from feature_cases import drawn_features
+from feature_cases import drawn_features, steady
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
@@ -37,22 +37,8 @@ def with_history(features: DataFrame, recent: int = 168, known: int = 672) -> Da
 def forecasts(spark, fitted):
     # 2016-06-29 is day 23 after Monday 2016-06-06
     rows = [
-        {
-            "server_ip": "10.0.0.1",
-            "day": 22,
-            "hour": 23,
-            "horizon_hours": 1,
-            "same_hour_mean": 25.0,
-            "same_hour_1w": 25.0,
-        },
-        {
-            "server_ip": "10.0.0.1",
-            "day": 23,
-            "hour": 0,
-            "horizon_hours": 2,
-            "same_hour_mean": 950.0,
-            "same_hour_1w": 950.0,
-        },
+        {"server_ip": "10.0.0.1", "day": 22, "hour": 23, "horizon_hours": 1, **steady(25)},
+        {"server_ip": "10.0.0.1", "day": 23, "hour": 0, "horizon_hours": 2, **steady(950)},
         {"server_ip": "10.0.0.2", "day": 22, "hour": 23, "horizon_hours": 1},
     ]
     return forecast_rows(
@@ -175,7 +161,7 @@ def test_columns_are_calibrated_as_arrays_are(spark):
 def test_a_server_of_which_little_is_known_gets_its_own_climatology_or_nothing(
     spark, fitted, recent, known, basis, said
 ):
-    row = {"server_ip": "10.0.0.1", "same_hour_mean": 950.0, "same_hour_1w": 950.0}
+    row = {"server_ip": "10.0.0.1", **steady(950)}
     features = with_history(drawn_features(spark, [row]), recent, known)
     decision = Decision(thresholds={"": (0.15, 0.15, 0.15)})
     named = {"model_name": "m", "model_version": "1", "revision": 0, "issued_at": NOW}
