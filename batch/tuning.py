@@ -20,7 +20,7 @@ from serverload.store.tracking import Tracking
 
 FOLDS = 3
 SPACE: dict[str, tuple[object, ...]] = {
-    "trees": (50, 100, 200),
+    "trees": (30, 60, 120),
     "depth": (6, 8, 10, 12),
     "min_rows_per_leaf": (1, 5, 20, 50),
     "feature_subset": ("sqrt", "onethird"),
@@ -31,7 +31,10 @@ SPACE: dict[str, tuple[object, ...]] = {
 
 @dataclass(frozen=True)
 class TuningBounds:
-    """What is tried, trials at most, none begun after so many minutes, and how many run side by side."""
+    """What is tried, trials at most, no fit begun after so many minutes, and how many run side by side.
+
+    The settings that are given are tried in any case.
+    """
 
     trials: int = 20
     minutes: float = 60.0
@@ -67,18 +70,25 @@ def tuned_settings(
     folds = time_folds(end, days)
     if rows.where(sf.col("target_hour") < sf.lit(folds[0].start)).isEmpty():
         raise InputError(f"too little history for {FOLDS} folds of {days:g} days", where="--tune", hint="train without")
-    began, scores = time.monotonic(), dict[int, float]()
+    end_of_trials, scores = time.monotonic() + bounds.minutes * 60, dict[int, float]()
     trials = list(drawn_trials(settings, bounds))
     progress.step("tune", len(trials), "trials")
 
     def tried(index: int) -> None:
-        if index and time.monotonic() - began > bounds.minutes * 60:
+        def over() -> bool:
+            return index > 0 and time.monotonic() > end_of_trials
+
+        if over():
             return
         changed = {name: getattr(trials[index], name) for name in bounds.space}
         with job_run(tracking, TRIAL, changed, parent=parent) as run:
-            by_fold = [_fold_score(rows, trials[index], fold, first) for fold in folds]
+            by_fold = list[float]()
+            for number, fold in enumerate(folds):
+                if over():
+                    return
+                by_fold.append(_fold_score(rows, trials[index], fold, first))
+                run.note_metrics({f"fold{number}_rps": by_fold[-1]})
             scores[index] = sum(by_fold) / FOLDS
-            run.note_metrics({f"fold{number}_rps": score for number, score in enumerate(by_fold)})
             run.note_key_metrics({"rps": scores[index]})
         progress.advance(1)
 

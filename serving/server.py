@@ -26,7 +26,8 @@ from serving.registry_watch import RegistryWatch
 
 _GRACE_SECONDS = 30
 _KEEP_ALIVE_SECONDS = 30
-_HUNG_SECONDS = 60
+_HUNG_SECONDS = 30
+"""A worker that has not answered for so long is replaced; one killed just as it was asked is waited for as long."""
 
 
 def serve(settings: Settings) -> None:

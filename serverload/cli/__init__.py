@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
 import typer
@@ -12,7 +14,7 @@ from serverload.cli.failures import line_of
 from serverload.cli.log_lines import OurWords, tell
 from serverload.cli.spark_log import debugging
 
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 app = typer.Typer(
     name="serverload",
@@ -27,7 +29,7 @@ for part in (demo, jobs, training, quality, models, watch, live, daily, serve, p
 
 
 def main() -> None:
-    """Run a command: exit 0 ok, 1 a handled failure, 2 usage, each told in one line; 130 after Ctrl-C.
+    """Run a command: exit 0 ok, 1 a handled failure, 2 usage, each told in one line; 130 after Ctrl-C, 143 on SIGTERM.
 
     `--debug` anywhere, or SERVERLOAD_DEBUG=1, shows the stack and lets Spark speak on stderr.
     """
@@ -36,17 +38,25 @@ def main() -> None:
         os.environ["SERVERLOAD_DEBUG"] = "1"
     if not debugging():
         _log_our_words_alone()
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code = app(standalone_mode=False)
+    except SystemExit as ended:
+        code = ended.code
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except Exception as error:
         if debugging() and not hasattr(error, "format_message"):
             raise
         code = _told(error)
-    if code == _INTERRUPTED:
+    if code in (_INTERRUPTED, _TERMINATED):
         tell("INFO", "stopped")
     raise SystemExit(code)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does: the run is recorded, locks are given back."""
+    raise SystemExit(_TERMINATED)
 
 
 def _log_our_words_alone() -> None:

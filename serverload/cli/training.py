@@ -35,7 +35,7 @@ def train(
     feature_set: Annotated[str | None, typer.Option("--feature-set", help="full, or article (48 h only).")] = None,
     tune: Annotated[bool, typer.Option("--tune", help="Look for the forest's settings first.")] = False,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Settings to try with --tune.")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Begin no trial after these.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Begin no more fits after these.")] = None,
     format: Format = "table",
 ) -> None:
     """Fit the forest, test it on the newest days, register it: the first one is champion, later ones challenge it."""

@@ -11,7 +11,9 @@ from commands import NOISE, command, commits, lines_in, one, ran, ran_here, wait
 from pyspark.sql import SparkSession
 from trained_home import TrainedHome
 
+from serverload.store.runs import list_runs
 from serverload.store.table_reader import run_sql
+from serverload.store.tracking import Tracking
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,17 @@ def test_a_backfill_killed_between_batches_reads_each_line_once(killed_home: Pat
     assert total(killed_home, "read") == lines_in(*trained.history)
     assert one(killed_home, "select count(*) - count(distinct uri) from ingested_files") == 0
     assert one(killed_home, "select sum(sessions)::bigint from load_windows") == total(killed_home, "accepted")
+
+
+def test_a_training_ended_by_sigterm_is_recorded_as_killed(killed_home: Path) -> None:
+    training = command("train", "--home", killed_home, SERVERLOAD_MODEL__TREES="500")
+    tracking = Tracking("", str(killed_home))
+    wait_until(lambda: [run.status for run in list_runs(tracking, job="train")] == ["RUNNING"], training)
+    training.send_signal(signal.SIGTERM)
+    told, said = training.communicate(timeout=60)
+    assert (training.returncode, told, said.splitlines()[-1]) == (143, "", "serverload: stopped"), said
+    assert NOISE.search(said) is None, said
+    assert [run.status for run in list_runs(tracking, job="train")] == ["KILLED"]
 
 
 def test_what_spark_says_is_in_the_home(killed_home: Path) -> None:

@@ -1,7 +1,9 @@
 """Training on a small simulated home: nothing of the test days reaches the model, and everything is recorded."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -19,7 +21,7 @@ from serverload.contracts.settings import Settings, load_settings
 from serverload.model.baselines import BASELINES
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.model_registry import ModelRegistry
-from serverload.store.runs import list_runs
+from serverload.store.runs import compare_runs, list_runs
 
 DAYS, TEST_DAYS = 20, 4
 TEST_START = MONDAY + timedelta(days=DAYS - TEST_DAYS)
@@ -213,6 +215,25 @@ def test_tuning_keeps_the_best_of_its_trials_each_a_run_below_the_training(spark
     assert run.data.params["depth"] == "4"
     assert run.data.params["range"] == "2016-06-06:"
     assert told.lines == ["forecasts beyond 48 h have nothing to learn from: see training_horizons"]
+
+
+def test_a_trial_under_way_when_the_minutes_are_over_begins_no_further_fit(spark, hours, tmp_path, monkeypatch):
+    tables = filled_home(spark, tmp_path, hours.filter(pl.col("server_ip") < "10.0.0.3"))
+    settings = settings_for(tmp_path, training_horizons="48", trees=2, depth=1)
+    registry = ModelRegistry("", settings.model.name, settings.home)
+    clock = chain((0.0, 0.0, 59.0), repeat(61.0))  # at the start, before the second trial, before its first fold
+    monkeypatch.setattr("batch.tuning.time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    bounds = TuningBounds(9, 1, 1, {"trees": (2,), "depth": (1, 4)})
+    made = train(tables, settings, registry, Silent(), tuning=bounds)
+
+    run = registry.tracking.client().get_run(made.run_id)
+    assert (run.data.metrics["trials"], run.data.params["depth"]) == (1, "1")
+    scores = compare_runs(registry.tracking, [trial.run for trial in list_runs(registry.tracking, job="trial")])
+    known = {row.pop("name"): [bool(score) for score in row.values()] for row in scores}
+    noted = {name: each for name, each in known.items() if name.endswith("rps")}
+    newest_first = {"fold0_rps": [True, True], "fold1_rps": [False, True], "fold2_rps": [False, True]}
+    assert noted == {**newest_first, "rps": [False, True]}
 
 
 def test_a_history_too_short_for_folds_is_one_line(spark, hours, tmp_path):

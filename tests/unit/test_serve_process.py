@@ -27,7 +27,7 @@ from serving.standing import left
 OTHER = replace(FOREST, trees=replace(TREES, shares=TREES.shares[:, ::-1]))
 CLASSES = load_settings().classes
 BODY = {"servers": [{"server": "a", "first_hour": "2016-06-01T00:00", "peak_load": [40.0] * 200}], "horizons": [1]}
-ENOUGH_SECONDS = 60.0
+ENOUGH_SECONDS = 120.0
 
 
 @dataclass
