@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -29,6 +30,7 @@ from serverload.steps.ingest_rows import (
     message_lines,
     packed_messages,
     packed_rows,
+    rechunked,
 )
 from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.store.checkpoints import Checkpoint
@@ -36,6 +38,10 @@ from serverload.store.delta_tables import DeltaTables
 
 Committed = Callable[[IngestBatch, LineCounts, ReadOffsets], None]
 
+_ARROW = "spark.sql.execution.arrow."
+_BY_ROWS = {f"{_ARROW}maxBytesPerBatch": str(2**31 - 1), f"{_ARROW}maxRecordsPerBatch": "512"}
+"""How messages go to Python: to measure each batch after each message took a fifth of all CPU. With Kafka's largest
+message, of a megabyte, a batch has half a gigabyte at most."""
 _PACKED = f"{PACKED_DDL}, batch_micros BIGINT"
 
 
@@ -62,7 +68,14 @@ def started_query(
     timed = messages.withColumn("batch_micros", F.unix_micros(F.current_timestamp()))
     packed = timed.mapInArrow(partial(_packed_messages, ingest), _PACKED)
 
+    spark = messages.sparkSession
+    by_bytes = {name: str(spark.conf.get(name)) for name in _BY_ROWS}
+
     def write(rows: DataFrame, batch_id: int) -> None:
+        with _conf(rows.sparkSession, by_bytes):
+            write_batch(rows, batch_id)
+
+    def write_batch(rows: DataFrame, batch_id: int) -> None:
         try:
             batch = IngestBatch(LIVE, checkpoint.id, batch_id, checkpoint.batch_time(batch_id))
             with computed_once(rows) as once:
@@ -77,9 +90,22 @@ def started_query(
 
     writer = packed.writeStream.foreachBatch(write).queryName("serverload-ingest")
     writer = writer.option("checkpointLocation", checkpoint.folder)
-    if available_now:
-        return writer.trigger(availableNow=True).start()
-    return writer.trigger(processingTime=f"{stream.trigger_seconds} seconds").start()
+    pace = {"availableNow": True} if available_now else {"processingTime": f"{stream.trigger_seconds} seconds"}
+    with _conf(spark, _BY_ROWS):  # the query goes on with a copy of them
+        return writer.trigger(**pace).start()
+
+
+@contextmanager
+def _conf(spark: SparkSession, entries: Mapping[str, str]) -> Iterator[None]:
+    """Let a session have other settings while the block runs."""
+    before = {name: str(spark.conf.get(name)) for name in entries}
+    for name, entry in entries.items():
+        spark.conf.set(name, entry)
+    try:
+        yield
+    finally:
+        for name, entry in before.items():
+            spark.conf.set(name, entry)
 
 
 def _read_offsets(
@@ -115,7 +141,7 @@ def _packed_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) 
         return
     micros = pa.array([first.column("batch_micros")[0].as_py()], pa.int64())
     read = Counter[str]()
-    chunks = (message_lines(_counted(batch, read)) for batch in chain((first,), filled))
+    chunks = (message_lines(_counted(batch, read)) for batch in rechunked(chain((first,), filled)))
     for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros[0].as_py())), chunks, LEAST_PARTS):
         yield rows.append_column("batch_micros", micros)
     yield packed_messages(read).append_column("batch_micros", micros)

@@ -22,6 +22,9 @@ def kafka_options(bootstrap: str, kafka: KafkaSettings) -> dict[str, str]:
         "kafka.default.api.timeout.ms": "30000",
         "kafka.request.timeout.ms": "30000",
         "fetchOffset.numRetries": "1",
+        # Spark asks for the topic's ends after each poll, and what was fetched beyond it is fetched anew
+        "kafka.max.poll.records": "100000",
+        "kafka.max.partition.fetch.bytes": str(4 * 1024 * 1024),
         **spark_options(kafka),
     }
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from serverload.contracts.errors import BrokerError
+from serverload.store.java_classes import java_class
 from serverload.store.kafka_access import refusal
 
 _PREFIX = "kafka."
+_JAVA = "org.apache.kafka"
+_OFFSETS = ("common.TopicPartition", "clients.admin.OffsetSpec")
 _UNKNOWN_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """The id that brokers give which have none for their topics."""
 
@@ -19,8 +22,7 @@ class Topic:
     """A topic on a broker; `options` are those of Spark's source, of which the client's own begin with `kafka.`."""
 
     def __init__(self, spark: SparkSession, name: str, options: Mapping[str, str]) -> None:
-        self._jvm = cast(Any, spark._jvm)
-        self.name = name
+        self.name, self._spark = name, spark
         self._options = {key.removeprefix(_PREFIX): entry for key, entry in options.items() if key.startswith(_PREFIX)}
 
     def id(self) -> str:
@@ -31,27 +33,30 @@ class Topic:
 
     def earliest_offsets(self) -> dict[str, int]:
         """`topic/partition` to the first offset that has not been deleted."""
-        kafka = self._jvm.org.apache.kafka
+        partition_of, offset_spec = (self._java(f"{_JAVA}.{name}") for name in _OFFSETS)
         with self._admin() as admin:
-            asked = self._jvm.java.util.HashMap()
+            asked = self._java("java.util.HashMap")()
             for partition in self._described(admin).partitions():
-                place = kafka.common.TopicPartition(self.name, partition.partition())
-                asked.put(place, kafka.clients.admin.OffsetSpec.earliest())
+                place = partition_of(self.name, partition.partition())
+                asked.put(place, offset_spec.earliest())
             found = admin.listOffsets(asked).all().get()
             return {f"{place.topic()}/{place.partition()}": found[place].offset() for place in found}
 
+    def _java(self, name: str) -> Any:
+        return java_class(self._spark, name)
+
     def _described(self, admin: Any) -> Any:
-        names = self._jvm.java.util.ArrayList()
+        names = self._java("java.util.ArrayList")()
         names.add(self.name)
         return admin.describeTopics(names).allTopicNames().get()[self.name]
 
     @contextmanager
     def _admin(self) -> Iterator[Any]:
-        properties = self._jvm.java.util.HashMap()
+        properties = self._java("java.util.HashMap")()
         for key, entry in self._options.items():
             properties.put(key, entry)
         try:
-            admin = self._jvm.org.apache.kafka.clients.admin.AdminClient.create(properties)
+            admin = self._java(f"{_JAVA}.clients.admin.AdminClient").create(properties)
             try:
                 yield admin
             finally:

@@ -36,6 +36,7 @@ _COUNTS_SCHEMA = pa.schema(
 )
 _MESSAGES_SCHEMA = pa.schema([("partition", pa.string()), ("messages", pa.int64())])
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+_CHUNK_BYTES = 8 * 1024 * 1024
 _WAITING_BYTES = 8 * 1024 * 1024
 """Window sums of about this size are handed out together."""
 
@@ -152,6 +153,21 @@ def file_lines(uri: str, base_offset: int, buffer: pa.Buffer | memoryview | byte
         return pa.array([f"{uri}:{base_offset + int(offset)}" for offset in offsets], pa.string())
 
     return Lines(buffer, origins)
+
+
+def rechunked(batches: Iterable[pa.RecordBatch], chunk_bytes: int = _CHUNK_BYTES) -> Iterator[pa.RecordBatch]:
+    """The same rows in other batches, of about so many bytes: small ones are put together, large ones cut."""
+    waiting, size = list[pa.RecordBatch](), 0
+    for batch in batches:
+        rows = max(1, batch.num_rows * chunk_bytes // max(1, batch.nbytes))
+        for begin in range(0, batch.num_rows, rows):
+            waiting.append(batch.slice(begin, rows))
+            size += waiting[-1].nbytes
+            if size >= chunk_bytes:
+                yield pa.concat_batches(waiting)
+                waiting, size = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def message_lines(batch: pa.RecordBatch) -> Lines:

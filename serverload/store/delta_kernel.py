@@ -9,6 +9,8 @@ from typing import Any, cast
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import Row, SparkSession
 
+from serverload.store.java_classes import java_class
+
 _ENGINE_INFO = "serverload"
 
 
@@ -22,8 +24,8 @@ class Transaction:
 
 def is_committed(spark: SparkSession, table_path: str, transaction: Transaction) -> bool:
     """Tell whether the table has the transaction, or a later one of the same application, already."""
-    kernel, engine = _kernel(spark)
-    snapshot = kernel.Table.forPath(engine, table_path).getLatestSnapshot(engine)
+    engine = _engine(spark)
+    snapshot = _kernel(spark, "Table").forPath(engine, table_path).getLatestSnapshot(engine)
     seen = snapshot.getLatestTransactionVersion(engine, transaction.application_id)
     return bool(seen.isPresent()) and seen.get() >= transaction.version
 
@@ -38,9 +40,11 @@ def commit_files(
 
     Raises py4j's Py4JJavaError (ConcurrentTransactionException) if another process commits the same transaction.
     """
-    kernel, engine = _kernel(spark)
-    builder = kernel.Table.forPath(engine, table_path).createTransactionBuilder(
-        engine, _ENGINE_INFO, kernel.Operation.WRITE
+    engine, transactions = _engine(spark), _kernel(spark, "Transaction")
+    builder = (
+        _kernel(spark, "Table")
+        .forPath(engine, table_path)
+        .createTransactionBuilder(engine, _ENGINE_INFO, _kernel(spark, "Operation").WRITE)
     )
     if transaction:
         builder = builder.withTransactionId(engine, transaction.application_id, transaction.version)
@@ -48,15 +52,15 @@ def commit_files(
     columns = list(commit.getPartitionColumns(engine))
     schema, state = commit.getSchema(engine), commit.getTransactionState(engine)
     root, now = engine.getFileSystemClient().resolvePath(table_path), int(time.time() * 1000)
-    utils, actions = kernel.internal.util.Utils, cast(Any, spark._jvm).java.util.ArrayList()
+    utils, actions = _kernel(spark, "internal.util.Utils"), java_class(spark, "java.util.ArrayList")()
     for file in files:
-        stats = kernel.statistics.DataFileStatistics.deserializeFromJson(file["stats"], schema)
-        written = kernel.utils.DataFileStatus(f"{root}/{file['path']}", file["size"], now, stats)
-        place = {column: kernel.expressions.Literal.ofString(file["partition"]) for column in columns}
-        context = kernel.Transaction.getWriteContext(engine, state, place)
+        stats = _kernel(spark, "statistics.DataFileStatistics").deserializeFromJson(file["stats"], schema)
+        written = _kernel(spark, "utils.DataFileStatus")(f"{root}/{file['path']}", file["size"], now, stats)
+        place = {column: _kernel(spark, "expressions.Literal").ofString(file["partition"]) for column in columns}
+        context = transactions.getWriteContext(engine, state, place)
         one = utils.singletonCloseableIterator(written)
-        actions.addAll(kernel.Transaction.generateAppendActions(engine, state, one, context).toInMemoryList())
-    added = kernel.utils.CloseableIterable.inMemoryIterable(utils.toCloseableIterator(actions.iterator()))
+        actions.addAll(transactions.generateAppendActions(engine, state, one, context).toInMemoryList())
+    added = _kernel(spark, "utils.CloseableIterable").inMemoryIterable(utils.toCloseableIterator(actions.iterator()))
     for hook in commit.commit(engine, added).getPostCommitHooks():
         try:
             hook.threadSafeInvoke(engine)
@@ -64,7 +68,10 @@ def commit_files(
             logging.getLogger(__name__).warning("%s of %s: %s", hook.getType(), table_path, error.java_exception)
 
 
-def _kernel(spark: SparkSession) -> tuple[Any, Any]:
-    jvm = cast(Any, spark._jvm)
+def _kernel(spark: SparkSession, name: str) -> Any:
+    return java_class(spark, f"io.delta.kernel.{name}")
+
+
+def _engine(spark: SparkSession) -> Any:
     configuration = cast(Any, spark._jsparkSession).sessionState().newHadoopConf()
-    return jvm.io.delta.kernel, jvm.io.delta.kernel.defaults.engine.DefaultEngine.create(configuration)
+    return _kernel(spark, "defaults.engine.DefaultEngine").create(configuration)

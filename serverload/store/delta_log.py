@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from serverload.store.java_classes import java_class
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -33,9 +35,9 @@ class DeltaLog:
     """The commit files of one table, read by Hadoop's file system, so on any store."""
 
     def __init__(self, spark: SparkSession, table_path: str) -> None:
-        self._jvm = cast(Any, spark._jvm)
+        self._spark, self._java_path = spark, java_class(spark, "org.apache.hadoop.fs.Path")
         self._table, self._folder = table_path, f"{table_path}/_delta_log"
-        path: Any = self._jvm.org.apache.hadoop.fs.Path(self._folder)
+        path: Any = self._java_path(self._folder)
         self._files: Any = path.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
         self._newest_seen = -1
 
@@ -61,12 +63,11 @@ class DeltaLog:
 
     def still_there(self, files: Iterable[DataFile]) -> bool:
         """Tell whether all these data files exist: VACUUM deletes what a later version has replaced for long."""
-        path = self._jvm.org.apache.hadoop.fs.Path
-        return all(self._files.exists(path(f"{self._table}/{file.path}")) for file in files)
+        return all(self._files.exists(self._java_path(f"{self._table}/{file.path}")) for file in files)
 
     def bytes_on_disk(self) -> int:
         """The bytes of all that lies in the table's folder: every version's files, the log, what was left behind."""
-        return int(self._files.getContentSummary(self._jvm.org.apache.hadoop.fs.Path(self._table)).getLength())
+        return int(self._files.getContentSummary(self._java_path(self._table)).getLength())
 
     def newest_first(self, version: int, limit: int = 1000) -> Iterator[Commit]:
         """Yield commits from a version back, until one is gone."""
@@ -78,10 +79,10 @@ class DeltaLog:
 
     def has_file(self, uri: str) -> bool:
         """Tell whether a data file, by its full address, is there."""
-        return bool(self._files.exists(self._jvm.org.apache.hadoop.fs.Path(self._jvm.java.net.URI(uri))))
+        return bool(self._files.exists(self._java_path(java_class(self._spark, "java.net.URI")(uri))))
 
     def _path(self, version: int) -> Any:
-        return self._jvm.org.apache.hadoop.fs.Path(f"{self._folder}/{version:020d}.json")
+        return self._java_path(f"{self._folder}/{version:020d}.json")
 
     def _has(self, version: int) -> bool:
         return bool(self._files.exists(self._path(version)))
@@ -94,12 +95,12 @@ class DeltaLog:
                 return None
             raise
         try:
-            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+            return str(java_class(self._spark, "org.apache.commons.io.IOUtils").toString(stream, "UTF-8"))
         finally:
             stream.close()
 
     def _listed(self) -> list[int]:
-        folder = self._jvm.org.apache.hadoop.fs.Path(self._folder)
+        folder = self._java_path(self._folder)
         if not self._files.exists(folder):
             return []
         names = [status.getPath().getName() for status in self._files.listStatus(folder)]

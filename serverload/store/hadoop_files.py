@@ -5,11 +5,12 @@ from typing import Any, cast
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from serverload.store.java_classes import java_class
+
 
 def read_text(spark: SparkSession, address: str) -> str | None:
     """The text of a file; None where there is none."""
-    jvm = cast(Any, spark._jvm)
-    path = jvm.org.apache.hadoop.fs.Path(address)
+    path = java_class(spark, "org.apache.hadoop.fs.Path")(address)
     files = path.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
     try:
         stream = files.open(path)
@@ -18,15 +19,14 @@ def read_text(spark: SparkSession, address: str) -> str | None:
             return None
         raise
     try:
-        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        return str(java_class(spark, "org.apache.commons.io.IOUtils").toString(stream, "UTF-8"))
     finally:
         stream.close()
 
 
 def write_text(spark: SparkSession, address: str, text: str) -> None:
     """Make a file with this text, or replace it."""
-    jvm = cast(Any, spark._jvm)
-    path = jvm.org.apache.hadoop.fs.Path(address)
+    path = java_class(spark, "org.apache.hadoop.fs.Path")(address)
     stream = path.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration()).create(path, True)
     try:
         stream.write(bytearray(text, "utf-8"))

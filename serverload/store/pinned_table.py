@@ -14,6 +14,7 @@ from delta.exceptions import (
 from pyspark.sql import DataFrame, SparkSession
 
 from serverload.contracts.errors import StoreError
+from serverload.store.java_classes import java_class
 from serverload.store.locks import held_for_home
 
 _ATTEMPTS = 3
@@ -38,9 +39,9 @@ class PinnedTable:
 
     def __init__(self, spark: SparkSession, home: str, name: str) -> None:
         self._spark, self._home, self._name = spark, home, name
-        self._jvm = cast(Any, spark._jvm)
-        self._delta = self._jvm.org.apache.spark.sql.delta
-        self._log = self._delta.DeltaLog.forTable(cast(Any, spark)._jsparkSession, f"{home}/tables/{name}")
+        self._log = self._java("org.apache.spark.sql.delta.DeltaLog").forTable(
+            cast(Any, spark)._jsparkSession, f"{home}/tables/{name}"
+        )
         self._transaction = self._log.startTransaction()
         self._snapshot = self._transaction.snapshot()
 
@@ -50,7 +51,7 @@ class PinnedTable:
 
     def rows(self, condition: str) -> DataFrame:
         """The rows of these files."""
-        files = self._jvm.org.apache.spark.api.python.PythonUtils.toSeq(self._listed(condition))
+        files = self._java("org.apache.spark.api.python.PythonUtils").toSeq(self._listed(condition))
         return DataFrame(self._log.createDataFrame(self._snapshot, files, False, self._none()), self._spark)
 
     def mark(self, name: str) -> int | None:
@@ -71,16 +72,22 @@ class PinnedTable:
         replaced is there no more, StoreError if another process works on the table all the while.
         """
         now = int(time.time() * 1000)
-        actions = self._jvm.java.util.ArrayList()
+        actions = self._java("java.util.ArrayList")()
         for file in self._listed(replaced):
             actions.add(file.removeWithTimestamp(now, False))
         for made in added:
-            actions.add(self._delta.actions.Action.fromJson(json.dumps({"add": {**made, "dataChange": False}})))
+            actions.add(
+                self._java("org.apache.spark.sql.delta.actions.Action").fromJson(
+                    json.dumps({"add": {**made, "dataChange": False}})
+                )
+            )
         for name, number in (marks or {}).items():
-            actions.add(self._delta.actions.SetTransaction(name, number, self._jvm.scala.Option.apply(now)))
-        to_seq = self._jvm.org.apache.spark.api.python.PythonUtils.toSeq
-        nothing = to_seq(self._jvm.java.util.ArrayList())
-        operation = getattr(self._delta, "DeltaOperations$Optimize")(nothing, nothing, False, self._none(), False)
+            at = self._java("scala.Option").apply(now)
+            actions.add(self._java("org.apache.spark.sql.delta.actions.SetTransaction")(name, number, at))
+        to_seq = self._java("org.apache.spark.api.python.PythonUtils").toSeq
+        nothing = to_seq(self._java("java.util.ArrayList")())
+        optimize = self._java("org.apache.spark.sql.delta.DeltaOperations$Optimize")
+        operation = optimize(nothing, nothing, False, self._none(), False)
         with held_for_home(self._home, f"table-{self._name}"):
             self._transaction.commit(to_seq(actions), operation)
 
@@ -96,7 +103,10 @@ class PinnedTable:
         return self._snapshot.allFiles().where(condition).collectAsList()
 
     def _none(self) -> Any:
-        return self._jvm.scala.Option.empty()
+        return self._java("scala.Option").empty()
+
+    def _java(self, name: str) -> Any:
+        return java_class(self._spark, name)
 
 
 def until_committed(name: str, attempt: Callable[[], None]) -> None:

@@ -84,8 +84,9 @@ def _address(path: str, name: str) -> str:
 def _by_hadoop(path: str, spark: "SparkSession") -> Iterator[StoreFile]:
     from py4j.protocol import Py4JJavaError  # here: a wrong path is told before Spark is needed
 
-    jvm = cast(Any, spark._jvm)
-    place = jvm.org.apache.hadoop.fs.Path(path)
+    from serverload.store.java_classes import java_class
+
+    place = java_class(spark, "org.apache.hadoop.fs.Path")(path)
     try:
         files = place.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
         for match in [files.getFileStatus(place)] if files.exists(place) else files.globStatus(place) or ():

@@ -19,6 +19,7 @@ from serverload.steps.ingest_rows import (
     added_parts,
     file_lines,
     packed_rows,
+    rechunked,
     unpacked_counts,
     unpacked_rejects,
 )
@@ -173,3 +174,25 @@ def test_partial_sums_add_up_as_in_plain_python(rows, cut):
 
 def test_nothing_adds_up_to_nothing():
     assert add_partials([]).num_rows == 0
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 40), max_size=30), max_size=12).map(
+        lambda batches: [
+            pa.record_batch({"value": pa.array([b"x" * size for size in of], pa.binary())}) for of in batches
+        ]
+    )
+)
+def test_batches_of_messages_are_put_together_and_cut_without_losing_one(batches: list[pa.RecordBatch]) -> None:
+    chunks = list(rechunked(batches, 100))
+    assert [row for chunk in chunks for row in chunk.to_pylist()] == [
+        row for batch in batches for row in batch.to_pylist()
+    ]
+    assert all(chunk.num_rows for chunk in chunks)
+    assert all(chunk.nbytes >= 100 for chunk in chunks[:-1])
+
+
+def test_a_large_batch_is_cut_to_size() -> None:
+    batch = pa.record_batch({"value": pa.array([b"x" * 96] * 50, pa.binary())})  # and 4 bytes each for where it begins
+    assert {chunk.num_rows for chunk in rechunked([batch], 1000)} <= {9, 10, 18}
+    assert sum(chunk.num_rows for chunk in rechunked([batch], 1000)) == 50
