@@ -51,7 +51,7 @@ def demo(
     servers: Annotated[int, typer.Option("--servers", min=1)] = 30,
     days: Annotated[int, typer.Option("--days", min=1, help="Days of history; two live days follow.")] = 90,
     seed: Annotated[int, typer.Option("--seed")] = 42,
-    speed: Annotated[float, typer.Option("--speed", help="Seconds of event time per second.")] = 2400.0,
+    speed: Annotated[float, typer.Option("--speed", help="Seconds of event time per second.")] = 3600.0,
 ) -> None:
     """Generate, backfill, train, replay live through Kafka, forecast, and show what came of it."""
     from serverload.store.broker import EmbeddedBroker
