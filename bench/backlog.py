@@ -1,6 +1,6 @@
 """A backlog of millions: ingest beside `from_csv`, then the whole stream, its memory over time, and a hot server.
 
-Medians of three for the first two.
+Medians of three for ingest and `from_csv`.
 
 `python -m bench.backlog`: messages of one line each in four partitions, micro-batches as the settings have them.
 """
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -34,6 +35,7 @@ from streaming.stream import Stream
 DAYS, SESSIONS_PER_HOUR = 4, 160.0
 RUNS, QUARTERS = 3, 4
 INGEST, PEER = "ingest alone", "from_csv, bare sums"
+DEFAULTS = "from_csv, bare sums, Kafka's own defaults"
 EVEN, HOT = "stream", "stream, half of the lines of one server"
 _PLACE = -1
 """ServerIP is the last of the 16 fields."""
@@ -127,12 +129,13 @@ def measured(scratch: Path) -> dict[str, dict[str, object]]:
         sides: dict[str, tuple[str, Callable[[SparkSession, str, Settings], dict[str, object] | None]]] = {
             INGEST: ("even", ingested),
             PEER: ("even", summed_by_from_csv),
+            DEFAULTS: ("even", partial(summed_by_from_csv, own=True)),
             EVEN: ("even", drained),
             HOT: ("hot", drained),
         }
         done: dict[str, dict[str, object]] = {}
         took: dict[str, list[float]] = {name: [] for name in sides}
-        for number, name in enumerate([*sides, *(INGEST, PEER) * RUNS, EVEN, HOT]):
+        for number, name in enumerate([*sides, *(INGEST, PEER, DEFAULTS) * RUNS, EVEN, HOT]):
             topic, side = sides[name]
             of = "warm" if number < len(sides) else topic
             begun = time.monotonic()

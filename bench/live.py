@@ -52,10 +52,14 @@ def ingested(spark: SparkSession, bootstrap: str, settings: Settings) -> None:
     query.awaitTermination()
 
 
-def summed_by_from_csv(spark: SparkSession, bootstrap: str, settings: Settings) -> None:
-    """The bare sums of each micro-batch by `from_csv`, appended to a Delta table; nothing is checked or counted."""
+def summed_by_from_csv(spark: SparkSession, bootstrap: str, settings: Settings, *, own: bool = False) -> None:
+    """The bare sums of each micro-batch by `from_csv`, appended to a Delta table; nothing is checked or counted.
+
+    By the options of our own source, or by Kafka's `own`.
+    """
     folder = Path(settings.home)
-    messages = kafka_messages(spark, kafka_options(bootstrap, settings.kafka), settings.stream)
+    options = {"kafka.bootstrap.servers": bootstrap} if own else kafka_options(bootstrap, settings.kafka)
+    messages = kafka_messages(spark, options, settings.stream)
     lines = messages.select(F.from_csv(F.col("value").cast("string"), SCHEMA).alias("line")).select("line.*")
 
     def write(batch: DataFrame, _id: int) -> None:

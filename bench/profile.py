@@ -15,6 +15,9 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
+
+from pyspark import SparkContext
 
 from bench.backlog import settings_for
 from bench.live import fill, ingested
@@ -28,8 +31,8 @@ from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-RUNS = 5
-SERVERS, DAYS, SESSIONS_PER_HOUR = 390, 2, 160.0
+RUNS = 2
+SERVERS, LIVE_DAYS, HISTORY_DAYS, SESSIONS_PER_HOUR = 390, 2, 4, 160.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CHUNK = 8 * 1024 * 1024
 _TASK, _DRIVER = "tasks", "driver"
@@ -90,10 +93,18 @@ def told_cpu(name: str, lines: int, work: Callable[[int], None]) -> None:
     print(f"{name}: CPU seconds a million lines: {sum(parts.values()):.2f}: {told}", flush=True)
 
 
+def end_java() -> None:
+    """End Spark's Java process and wait for it: then it has written its samples."""
+    gateway: Any = SparkContext._gateway
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait()
+
+
 def live(scratch: Path) -> None:
     """The live ingest of a backlog, again and again."""
     made = generate_history(
-        scratch / "live", servers=SERVERS, days=DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01,
+        scratch / "live", servers=SERVERS, days=LIVE_DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01,
         sessions_per_hour=SESSIONS_PER_HOUR,
     )  # fmt: skip
     broker = EmbeddedBroker()
@@ -102,6 +113,7 @@ def live(scratch: Path) -> None:
         sent = fill(bootstrap, "lines", made.files, scratch)
         spark = spark_session("bench", jars=spark_jars())
         told_cpu("live ingest", sent, lambda run: ingested(spark, bootstrap, settings_for("lines", scratch / f"{run}")))
+        end_java()
     finally:
         broker.stop(scratch)
 
@@ -111,7 +123,7 @@ def history(scratch: Path) -> None:
     from batch.backfill import backfill
 
     made = generate_history(
-        scratch / "history", servers=SERVERS, days=DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01,
+        scratch / "history", servers=SERVERS, days=HISTORY_DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01,
         sessions_per_hour=SESSIONS_PER_HOUR,
     )  # fmt: skip
     spark = spark_session("bench", jars=spark_jars())
@@ -121,6 +133,7 @@ def history(scratch: Path) -> None:
         backfill(DeltaTables(spark, settings.home), settings.ingest, [str(scratch / "history")], Silent())
 
     told_cpu("backfill", made.lines, work)
+    end_java()
     rules = line_rules(load_settings().ingest, LIVE, datetime(2020, 1, 1, tzinfo=UTC))
     chunks = [
         made.files[0].read_bytes()[begin : begin + _CHUNK] for begin in range(0, made.files[0].stat().st_size, _CHUNK)
@@ -170,7 +183,9 @@ def main() -> None:
                 told = f"start,event=itimer,interval=2ms,threads,collapsed,file={scratch}/samples/%p.txt"
                 environment["JDK_JAVA_OPTIONS"] = f"-agentpath:{library}={told}"
             code = f"import sys, pathlib, bench.profile as b; b.{work.__name__}(pathlib.Path(sys.argv[1]))"
-            subprocess.run([sys.executable, "-c", code, folder], env=environment, check=True, stderr=subprocess.DEVNULL)
+            ran = [sys.executable, "-c", code, folder]
+            words = subprocess.run(ran, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            print(words.stdout.decode().replace("Profiling started\n", ""), end="", flush=True)
             if library:
                 told_java(scratch / "samples")
 

@@ -10,7 +10,7 @@ def java_class(spark: SparkSession, name: str) -> Any:
     """A Java class by its whole name.
 
     Asked for by its packages (`jvm.org.apache...`), py4j looks for a class at each dot, each time, and where there is
-    none Java goes through all its jars: that took a quarter of what the driver does in a micro-batch.
+    none Java goes through all its jars, which took much of what the driver does in a micro-batch.
     """
     return _found(spark._jvm, name)
 
