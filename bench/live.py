@@ -1,7 +1,8 @@
 """Messages of a topic to window sums in Delta: the stream's ingest, and the same by what one would write first."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -11,9 +12,11 @@ from bench.backfill import SCHEMA, bare_sums
 from producers.pace import WallClock
 from producers.replay import ReplayOptions, replay
 from producers.senders import ConfluentSender
+from producers.synthetic import generate_history
 from producers.topics import ensure_topic
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import Settings
+from serverload.store.broker import EmbeddedBroker
 from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
 from streaming.queries import started_query
@@ -29,6 +32,21 @@ def fill(bootstrap: str, topic: str, files: Sequence[Path], scratch: Path) -> in
     with closing(ConfluentSender(bootstrap, topic)) as sender:
         paths, positions = [str(path) for path in files], scratch / "replay" / topic
         return replay(paths, sender, ReplayOptions(None), WallClock(), positions=positions, progress=Silent()).sent
+
+
+@contextmanager
+def topic_of_lines(scratch: Path, servers: int, days: int, sessions_per_hour: float) -> Iterator[tuple[str, int]]:
+    """A broker with a generated history in the topic `sessions`: its address, and how many messages there are."""
+    made = generate_history(
+        scratch / "live", servers=servers, days=days, start=date(2016, 1, 1), seed=1, dirty=0.01,
+        sessions_per_hour=sessions_per_hour,
+    )  # fmt: skip
+    broker = EmbeddedBroker()
+    bootstrap = broker.start(scratch, port=0).bootstrap
+    try:
+        yield bootstrap, fill(bootstrap, "sessions", made.files, scratch)
+    finally:
+        broker.stop(scratch)
 
 
 def ingested(spark: SparkSession, bootstrap: str, settings: Settings) -> None:

@@ -20,13 +20,12 @@ from typing import Any
 from pyspark import SparkContext
 
 from bench.backlog import settings_for
-from bench.live import fill, ingested
+from bench.live import ingested, topic_of_lines
 from producers.synthetic import generate_history
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.ingest import LEAST_PARTS, LIVE, line_rules
 from serverload.steps.ingest_rows import file_lines, packed_rows
-from serverload.store.broker import EmbeddedBroker
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
@@ -103,19 +102,12 @@ def end_java() -> None:
 
 def live(scratch: Path) -> None:
     """The live ingest of a backlog, again and again."""
-    made = generate_history(
-        scratch / "live", servers=SERVERS, days=LIVE_DAYS, start=date(2016, 1, 1), seed=1, dirty=0.01,
-        sessions_per_hour=SESSIONS_PER_HOUR,
-    )  # fmt: skip
-    broker = EmbeddedBroker()
-    bootstrap = broker.start(scratch, port=0).bootstrap
-    try:
-        sent = fill(bootstrap, "lines", made.files, scratch)
+    with topic_of_lines(scratch, SERVERS, LIVE_DAYS, SESSIONS_PER_HOUR) as (bootstrap, sent):
         spark = spark_session("bench", jars=spark_jars())
-        told_cpu("live ingest", sent, lambda run: ingested(spark, bootstrap, settings_for("lines", scratch / f"{run}")))
+        told_cpu(
+            "live ingest", sent, lambda run: ingested(spark, bootstrap, settings_for("sessions", scratch / f"{run}"))
+        )
         end_java()
-    finally:
-        broker.stop(scratch)
 
 
 def history(scratch: Path) -> None:

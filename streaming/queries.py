@@ -40,8 +40,8 @@ Committed = Callable[[IngestBatch, LineCounts, ReadOffsets], None]
 
 _ARROW = "spark.sql.execution.arrow."
 _BY_ROWS = {f"{_ARROW}maxBytesPerBatch": str(2**31 - 1), f"{_ARROW}maxRecordsPerBatch": "512"}
-"""How messages go to Python: to measure each batch after each message took a fifth of all CPU. With Kafka's largest
-message, of a megabyte, a batch has half a gigabyte at most."""
+"""How messages go to Python: by bytes, Spark would measure the batch after each message, which took much of the CPU.
+With messages of a megabyte, Kafka's usual limit, a batch has half a gigabyte."""
 _PACKED = f"{PACKED_DDL}, batch_micros BIGINT"
 
 

@@ -37,6 +37,7 @@ _COUNTS_SCHEMA = pa.schema(
 _MESSAGES_SCHEMA = pa.schema([("partition", pa.string()), ("messages", pa.int64())])
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 _CHUNK_BYTES = 8 * 1024 * 1024
+"""The kernel is given about so much of messages at once."""
 _WAITING_BYTES = 8 * 1024 * 1024
 """Window sums of about this size are handed out together."""
 
