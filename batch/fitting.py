@@ -21,7 +21,6 @@ from serverload.model.forecasting import (
     COLUMN_ARITHMETIC,
     PROBABILITIES,
     calibrated,
-    cheapest_class,
     scored_rows,
     set_cells,
 )
@@ -114,15 +113,13 @@ def decision_on(
     scored = scored_rows(held, pipeline).select("server_ip", "target_hour", "label", *PROBABILITIES).persist()
     try:
         calibration = _calibration(scored) if settings.calibration == "auto" else Calibration()
-        given = _given(calibrated(scored, calibration), groups, settings)
-        plain = set_cells(given, sf.col("label"))
-        in_set = sf.when(sf.col("right"), 1.0).otherwise(sf.col("given"))
-        cells = set_cells(given.withColumn("given", in_set), sf.col("label"))
+        given = _given(calibrated(scored, calibration), groups)
+        cells = set_cells(given, sf.col("label"))
     finally:
         scored.unpersist()
     thresholds = thresholds_by_group(cells, settings.coverage)
     decision = Decision(calibration, settings.cost, settings.coverage, thresholds)
-    return decision, split_threshold(plain, settings.coverage)
+    return decision, split_threshold(cells, settings.coverage)
 
 
 def _calibration(scored: DataFrame) -> Calibration:
@@ -148,11 +145,10 @@ def _calibration(scored: DataFrame) -> Calibration:
     return fitted_calibration(rows, came)
 
 
-def _given(scored: DataFrame, groups: DataFrame, settings: ModelSettings) -> DataFrame:
-    """`server_group`, `label`, the probability `given` to the class that came, and whether saying it was `right`."""
+def _given(scored: DataFrame, groups: DataFrame) -> DataFrame:
+    """`server_group`, `label`, and the probability `given` to the class that came."""
     of_label = zip(CLASSES, PROBABILITIES, strict=True)
     given = sf.coalesce(*(sf.when(sf.col("label") == name, sf.col(chance)) for name, chance in of_label))
     group = sf.coalesce("server_group", sf.lit("")).alias("server_group")
-    right = cheapest_class(settings.cost, *map(sf.col, PROBABILITIES)) == sf.col("label")
     rows = scored.join(sf.broadcast(groups), "server_ip", "left")
-    return rows.select(group, "label", given.alias("given"), right.alias("right"))
+    return rows.select(group, "label", given.alias("given"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.measuring import OUT
 
 QUICK = ("backfill", "memory", "backlog", "producer", "commands", "serve", "guard")
-FULL = ("backfill full", *QUICK[1:], "training", "upkeep", "plan 150 medium truth", "debug", "scaling")
+FULL = ("backfill full", *QUICK[1:], "training", "latency", "upkeep", "plan 150 medium truth", "debug", "scaling")
 PARTS = ("serverload", "pyspark", "delta-spark", "duckdb", "polars", "pyarrow", "numpy")
 
 

@@ -27,6 +27,7 @@ from streaming.champion import ChampionFollower
 from streaming.metrics import StreamMetrics
 from streaming.metrics_feed import metrics_told
 from streaming.queries import started_query
+from streaming.schedule import AdvanceSchedule
 from streaming.sources import kafka_messages, kafka_options
 from streaming.topic import Topic
 from streaming.troubles import standing_troubles
@@ -34,8 +35,6 @@ from streaming.watch import ChampionWatch
 
 _STOP_SECONDS = 120.0
 _POLL_SECONDS = 0.2
-_REST_BEHIND = 4.0
-"""Behind a backlog ingest is alone for so many times as long as the advance before took."""
 _FULL = 0.9
 """A batch of so many of the messages that it may have leaves others waiting: Spark rounds down in each partition."""
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 30.0)
@@ -69,7 +68,9 @@ class Stream:
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
         self._metrics = StreamMetrics()
         self._batches, self._counts, self._lost = 0, LineCounts(), 0
-        self._behind = False
+        self._schedule = AdvanceSchedule(
+            settings.stream.forecast_interval_seconds, settings.time.allowed_lateness_minutes, time.monotonic()
+        )
         self._issued: list[int] = []
         self._failure: ServerloadError | None = None
 
@@ -124,7 +125,8 @@ class Stream:
         self._batches += 1
         self._counts += counts
         self._lost += offsets.lost
-        self._behind = offsets.messages >= _FULL * self._settings.stream.max_messages_per_batch
+        behind = offsets.messages >= _FULL * self._settings.stream.max_messages_per_batch
+        self._schedule.batch(counts.last_event, behind=behind, now=time.monotonic())
         self._metrics.batch(counts, offsets.lost)
         self._tell_broker_back()
         if offsets.lost:
@@ -142,23 +144,19 @@ class Stream:
         self._failure = error
 
     def _follow(self, query: StreamingQuery, stop: threading.Event) -> None:
-        """Advance from time to time, with or without new batches: a first champion is work too.
+        """Advance when it is due, with or without new batches: a first champion is work too.
 
         A registry that does not answer, or a home that another job works on, is told and tried again: ingest goes on.
-        Behind a backlog, where each advance has many hours to do, and most of them soon count for little, ingest has
-        most of the time to itself.
         """
-        interval = self._settings.stream.forecast_interval_seconds
-        due = time.monotonic() + interval
         while query.isActive and not stop.wait(_POLL_SECONDS):
-            if (begun := time.monotonic()) < due:
+            if not self._schedule.due(begun := time.monotonic()):
                 continue
+            closed = None
             try:
-                self._advanced()
+                closed = self._advanced().closed_hour
             except (StoreError, ModelError) as error:
                 self._progress.say(f"forecasts wait: {error}")
-            ended = time.monotonic()
-            due = ended + pause_seconds(interval, ended - begun, behind=self._behind)
+            self._schedule.advanced(closed, begun=begun, now=time.monotonic())
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")
@@ -239,11 +237,6 @@ class Stream:
             hint = "see `serverload broker status`, or [stream] bootstrap"
             return BrokerError(told, where=f"broker at {bootstrap}", hint=hint), True
         return StoreError(told, where="stream", hint="mend the cause and start again; nothing is lost"), False
-
-
-def pause_seconds(interval: float, took: float, *, behind: bool) -> float:
-    """Seconds from one advance to the next, after one that took so long; longer while ingest is behind."""
-    return max(interval, _REST_BEHIND * took) if behind else interval
 
 
 def _causes(query: Any) -> list[Any]:

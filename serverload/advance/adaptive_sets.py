@@ -52,5 +52,5 @@ def _recent_outcomes(tables: DeltaTables, version: str, day: date) -> DataFrame:
     return newest.join(F.broadcast(server_groups(tables.read("servers"))), "server_ip", "left").select(
         F.coalesce("server_group", F.lit("")).alias("server_group"),
         "actual_class",
-        F.when(F.col("correct"), 1.0).otherwise(F.col("probability_of_actual")).alias("given"),
+        F.col("probability_of_actual").alias("given"),
     )

@@ -65,7 +65,11 @@ _FORECAST = (
     Column("revision", "INT", "0, and one more each time late data changed it"),
     Column("issued_at", "TIMESTAMP", "when it was written"),
     Column("basis", "STRING", "model; climatology or none where too little is known of the server"),
-    Column("prediction_set", "STRING", "classes, joined by commas, one of which comes with the stated coverage"),
+    Column(
+        "prediction_set",
+        "STRING",
+        "classes, joined by commas, one of which comes with the stated coverage; empty: none likely enough",
+    ),
     Column("target_date", "DATE", "UTC day of the target hour"),
 )
 

@@ -139,7 +139,7 @@ def score_cells(forecasts: DataFrame) -> ScoreCells:
         sf.sum(ranked_probability_score("label")).alias("rps"),
         sf.count(known).alias("sets"),
         sf.count_if(sf.array_contains(classes, sf.col("label"))).alias("covered"),
-        sf.coalesce(sf.sum(sf.when(known.isNotNull(), sf.size(classes))), sf.lit(0)).cast("bigint").alias("set_size"),
+        sf.coalesce(sf.sum(sf.when(known != "", sf.size(classes))), sf.lit(0)).cast("bigint").alias("set_size"),
     )
     return ScoreCells.counted(grouped)
 

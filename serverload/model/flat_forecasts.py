@@ -74,11 +74,12 @@ def cheapest(cost: Cost, chances: Floats) -> NDArray[np.int64]:
 def _sets(
     thresholds: Mapping[str, Thresholds], said: NDArray[np.int64], groups: Sequence[str], chances: Floats
 ) -> pl.Series:
-    """The classes that reach the thresholds of the row's group, those between, and the one that is said."""
+    """The classes that reach the thresholds of the row's group, those between and the said one; or none at all."""
     if not thresholds:
         return pl.repeat(None, len(chances), dtype=pl.String, eager=True)
     names, of_row = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     limits = np.array([thresholds.get(str(name), thresholds[""]) for name in names]).reshape(-1, len(CLASSES))[of_row]
-    member = (said[:, None] == np.arange(len(CLASSES))) | (chances >= limits)
+    member = chances >= limits
+    member |= (said[:, None] == np.arange(len(CLASSES))) & member.any(axis=1, keepdims=True)
     member[:, 1] |= member[:, 0] & member[:, 2]
     return pl.Series(_SETS).gather(member @ (1 << np.arange(len(CLASSES))))

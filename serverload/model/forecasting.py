@@ -98,7 +98,7 @@ def cheapest_class(cost: Cost, *probabilities: Column) -> Column:
 def prediction_set(thresholds: Mapping[str, Thresholds], said: Column, group: Column, *chances: Column) -> Column:
     """The classes, joined by commas in their order, that reach the thresholds of the server's group, and those between.
 
-    The class that is said is always among them. Null without thresholds.
+    Empty where none does; the class that is said is in every other. Null without thresholds.
     """
     if not thresholds:
         return sf.lit(None).cast("string")
@@ -107,10 +107,9 @@ def prediction_set(thresholds: Mapping[str, Thresholds], said: Column, group: Co
     entries = [part for name, each in others for part in (sf.lit(name), _array(each))]
     limits = sf.coalesce(sf.create_map(*entries)[group], common) if entries else common
     names = [sf.lit(name) for name in CLASSES]
-    member = [
-        (said == name) | (chance >= limits[index])
-        for index, (name, chance) in enumerate(zip(names, chances, strict=True))
-    ]
+    reached = [chance >= limits[index] for index, chance in enumerate(chances)]
+    any_reached = reached[0] | reached[1] | reached[2]
+    member = [each | (any_reached & (said == name)) for each, name in zip(reached, names, strict=True)]
     between = member[1] | (member[0] & member[2])
     kept = [sf.when(each, name) for each, name in zip((member[0], between, member[2]), names, strict=True)]
     return sf.concat_ws(",", *kept)
@@ -118,8 +117,6 @@ def prediction_set(thresholds: Mapping[str, Thresholds], said: Column, group: Co
 
 def set_cells(rows: DataFrame, came: Column) -> list[tuple[str, int, int, int]]:
     """Counts for `prediction_sets`: rows by `server_group`, class that came, and bin of the probability `given` to it.
-
-    Of a class that was said `given` is to be 1: it is in the set whatever its probability.
 
     Counted in one Spark job; as many cells as groups x 3 x 1000 at most reach the driver.
     """

@@ -1,7 +1,8 @@
 """Prediction sets: the classes that an hour will be one of, with a stated coverage (conformal, by class).
 
-A class belongs to the set when its probability reaches that class's threshold. Thresholds come from how probable
-forecasts had called what then came; needs numpy alone.
+A class belongs to the set when its probability reaches that class's threshold: a set is empty where no class does, in
+an hour that is anyone's guess among hours most of which are sure. Thresholds come from how probable forecasts had
+called what then came; needs numpy alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 BINS = 1000
 """Probabilities of what came are counted in bins of a thousandth."""
 
-_SLACK = 0.02
-"""How far the coverage within one class or server group may fall below that over all: sets would grow more than they
-would tell."""
+_CLASS_SLACK, _GROUP_SLACK = 0.02, 0.05
+"""How far the coverage within one class, and within one server group, may fall below that over all: sets would grow
+more than they would tell."""
 
 _LEAST_ROWS = 1000
 """Fewer hours of a group, or of all, say too little of their own."""
@@ -36,9 +37,8 @@ def set_thresholds(counts: Counts, coverage: float) -> Thresholds:
     """The highest thresholds per class with which the sets would have covered `coverage` of what came.
 
     `counts`: shape (3, BINS), for each class the forecasts of hours in which it came, by the probability they had
-    given it: in the last bin where they had said it, for then it is in the set anyhow. Within each class the coverage
-    is at most 2 points lower. As in split conformal one more hour, which was missed, counts as seen: so the coverage
-    holds for the next hours too, as long as they are alike.
+    given it. Within each class the coverage is at most 2 points lower. As in split conformal one more hour, which was
+    missed, counts as seen: so the coverage holds for the next hours too, as long as they are alike.
     """
     return _thresholds(_limits_of_all(_reached(counts), coverage))
 
@@ -49,7 +49,7 @@ def thresholds_by_group(
     """Thresholds per server group from (group, class that came, bin, rows); under "" those of groups without their own.
 
     Over all, and within each class over all groups, coverage is as `set_thresholds` has it; within each group, over
-    all classes, it is at most 2 points lower too. A group with fewer than 1000 hours keeps what was `known`, or has
+    all classes, it is at most 5 points lower. A group with fewer than 1000 hours keeps what was `known`, or has
     none of its own. Those under "" are always there, and stay as known where fewer hours than that have come in all.
     """
     names = sorted({group for group, *_ in cells} | {""})
@@ -76,7 +76,7 @@ def _reached(counts: Counts) -> Counts:
 
 def _group_limit(reached: Counts, coverage: float) -> int:
     together = reached.sum(axis=0)
-    return _last_bin(together >= (coverage - _SLACK) * (together[0] + 1))
+    return _last_bin(together >= (coverage - _GROUP_SLACK) * (together[0] + 1))
 
 
 def _limits_of_all(reached: Counts, coverage: float) -> Counts:
@@ -92,7 +92,7 @@ def _class_limits(reached: Counts, limits: Counts, coverage: float) -> Counts:
     covered = np.take_along_axis(reached, np.minimum(bins, limits[..., None]), axis=2).sum(axis=0)
     totals = reached[..., 0].sum(axis=0)
     wanted = coverage * (totals.sum() + 1)
-    of_class = (coverage - _SLACK) * (totals + 1)
+    of_class = (coverage - _CLASS_SLACK) * (totals + 1)
     own = np.array([_last_bin(each >= least) for each, least in zip(covered, of_class, strict=True)])
     own[totals < _LEAST_ROWS_OF_CLASS] = _last_bin(covered.sum(axis=0) >= wanted)
     together = np.take_along_axis(covered, np.minimum(bins, own[:, None]), axis=1).sum(axis=0)

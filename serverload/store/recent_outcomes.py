@@ -10,7 +10,7 @@ from serverload.model.prediction_sets import BINS, RECENT_DAYS, drawn_below
 _OF_DAYS = "from forecast_outcomes where target_date between $first and $last"
 _CELLS = f"""
     with newest as (
-        select server_ip, actual_class, if(correct, 1, probability_of_actual) as given {_OF_DAYS}
+        select server_ip, actual_class, probability_of_actual as given {_OF_DAYS}
             and md5(concat_ws('/', server_ip, epoch(issued_hour)::bigint, horizon_hours)) < $below
             and model_version = $version and probability_of_actual is not null
         qualify row_number() over (

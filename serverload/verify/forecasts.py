@@ -41,10 +41,11 @@ def forecast_checks(
 
 
 def _consistent() -> Column:
-    """Probabilities that add up to 1, and a class within its set; or nothing at all, where there is no basis."""
+    """Probabilities that add up to 1, and a class within its set, if that is not empty; or nothing, without a basis."""
     probabilities = [F.col(name) for name in PROBABILITIES]
     adds_up = F.abs(sum(probabilities[1:], probabilities[0]) - 1) <= _ROUNDING
-    within = F.array_contains(F.split("prediction_set", ","), F.col("workload_class"))
+    members = F.split("prediction_set", ",")
+    within = (F.col("prediction_set") == "") | F.array_contains(members, F.col("workload_class"))
     forecast = adds_up & F.col("workload_class").isin(*CLASSES) & F.coalesce(within, F.lit(True))
     silent = F.coalesce("workload_class", *(each.cast("string") for each in probabilities), "prediction_set").isNull()
     return F.coalesce(F.when(F.col("basis") == "none", silent).otherwise(forecast), F.lit(False))

@@ -26,7 +26,7 @@ from serverload.store.model_registry import ModelRegistry
 from serverload.store.table_reader import run_sql
 from streaming.metrics import StreamMetrics
 from streaming.metrics_feed import TableFacts
-from streaming.stream import Stream, StreamResult, pause_seconds
+from streaming.stream import Stream, StreamResult
 
 
 def settings_for(home: Path, topic: str) -> Settings:
@@ -162,8 +162,5 @@ def test_late_data_for_forecasts_of_a_model_that_can_be_loaded_no_more_leaves_th
     assert peaks.to_pylist() == [{"late": True}]
 
 
-def test_ingest_is_alone_for_longer_only_while_it_is_behind() -> None:
-    assert pause_seconds(10.0, 30.0, behind=False) == 10.0
-    assert pause_seconds(10.0, 30.0, behind=True) == 120.0
-    assert pause_seconds(10.0, 1.0, behind=True) == 10.0
+def test_the_messages_of_a_batch_are_those_between_its_offsets() -> None:
     assert ReadOffsets({"t/0": 3, "t/1": 5}, {"t/0": 7, "t/1": 6}, lost=2).messages == 5

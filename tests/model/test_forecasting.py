@@ -134,11 +134,12 @@ def test_the_class_with_the_least_expected_cost_is_said(spark, chances, cost, ex
         ((0.7, 0.2, 0.1), "low", "", "low,medium"),
         ((0.7, 0.2, 0.1), "low", "3", "low"),
         ((0.5, 0.1, 0.4), "low", "", "low,medium,high"),  # what lies between two members is one too
-        ((0.05, 0.05, 0.9), "medium", "3", "medium,high"),  # the class that is said always is
+        ((0.05, 0.05, 0.9), "medium", "3", "medium,high"),  # the class that is said is in each that is not empty
+        ((0.5, 0.1, 0.4), "low", "4", ""),
     ],
 )
 def test_a_set_holds_the_classes_that_reach_the_thresholds_of_their_group(spark, chances, said, group, expected):
-    thresholds = {"": (0.2, 0.2, 0.2), "3": (0.3, 0.3, 0.3)}
+    thresholds = {"": (0.2, 0.2, 0.2), "3": (0.3, 0.3, 0.3), "4": (0.6, 0.6, 0.6)}
     members = prediction_set(thresholds, sf.lit(said), sf.lit(group), *(sf.lit(chance) for chance in chances))
 
     assert spark.range(1).select(members).collect()[0][0] == expected

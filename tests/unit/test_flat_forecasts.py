@@ -23,10 +23,12 @@ def test_the_class_has_the_least_cost_and_of_equals_is_the_lower() -> None:
     assert told(dear)["workload_class"] == ["low", "high", "high"]
 
 
-def test_a_set_holds_what_reaches_its_groups_threshold_what_lies_between_and_what_is_said() -> None:
-    sets = Decision(thresholds={"": (0.3, 0.3, 0.3), "7": (0.9, 0.9, 0.9)})
+def test_a_set_holds_what_reaches_its_groups_threshold_what_lies_between_and_what_is_said_or_nothing() -> None:
+    sets = Decision(thresholds={"": (0.3, 0.3, 0.3), "7": (0.6, 0.3, 0.6)})
     assert told(sets)["prediction_set"] == ["low,medium", "medium,high", "low,medium,high"]
-    assert told(sets, groups=("7", "8", "7"))["prediction_set"] == ["low", "medium,high", "low"]
+    assert told(sets, groups=("7", "8", "7"))["prediction_set"] == ["low,medium", "medium,high", ""]
+    said_too = Decision(thresholds={"": (0.9, 0.3, 0.9)})
+    assert told(said_too)["prediction_set"] == ["low,medium", "medium", ""]
     assert told(Decision())["prediction_set"] == [None] * 3
 
 

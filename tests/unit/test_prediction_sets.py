@@ -74,6 +74,15 @@ def test_each_group_is_covered_and_others_have_the_thresholds_of_all():
     assert thresholds_by_group([("1", 0, 800, 999)], 0.9) == {"": (0.8, 0.8, 0.8)}
 
 
+def test_a_group_may_be_covered_five_points_less_than_all():
+    easy = [("1", came, 800, 10_000) for came in range(3)]
+    covered = [[("2", 0, 800, rows), ("2", 0, 300, 2000 - rows)] for rows in (1701, 1700)]
+
+    # 1701 of 2000 hours, and the one that counts as missed, are just 85 %
+    told = [thresholds_by_group([*easy, *hard], 0.9)["2"][0] for hard in covered]
+    assert told == [0.8, 0.3]
+
+
 def test_a_class_is_covered_over_all_groups_together():
     cells = [(group, came, 800, 4000) for group in "12" for came in range(2)] + [("1", 2, 800, 700), ("2", 2, 200, 300)]
 

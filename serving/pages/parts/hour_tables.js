@@ -12,7 +12,7 @@ export function comingTable(forecasts, pick) {
     ["Forecast", (row) => said(row.workload_class)],
     ["Low, medium, high", chances],
     ["High", (row) => percent(row.probability_high), "number"],
-    ["Set", (row) => row.prediction_set?.split(",").join(" ") ?? "-"],
+    ["Set", (row) => (row.prediction_set === "" ? "none" : row.prediction_set?.split(",").join(" ") ?? "-")],
     ["Basis", (row) => row.basis ?? "model"],
   ];
   return [h("h2", {}, "Coming hours"), forecasts.length ? table("Forecasts of the coming hours", columns, forecasts, { class: "coming" })
