@@ -28,7 +28,7 @@ def line_of(error: BaseException) -> str:
     told = f"; Spark's own words are in {log}" if log else ""
     if isinstance(error, ServerloadError):
         line = str(error)
-    elif from_worker := _RAISED_IN_A_WORKER.search(str(error)):
+    elif from_worker := _RAISED_IN_A_WORKER.search(_words(error)):
         line = from_worker[1]
     elif any(_is_full_disk(link) for link in chain):
         line = f"no room left on the disk of {_place(chain)}; free some space and run it again: nothing needs repair"
@@ -50,17 +50,27 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
+def _words(error: BaseException) -> str:
+    """What an error says; nothing where py4j would ask for it a Java process that has ended."""
+    try:
+        return str(error)
+    except Exception as unheard:
+        if isinstance(unheard, ConnectionError) or type(unheard).__module__ == "py4j.protocol":
+            return ""
+        raise
+
+
 def _is_java_gone(error: BaseException) -> bool:
-    if type(error).__name__ == "Py4JNetworkError":
+    if type(error).__name__ == "Py4JNetworkError" or (type(error).__name__ == "Py4JJavaError" and not _words(error)):
         return True
-    if type(error).__name__ == "Py4JError" and _CUT_SHORT.fullmatch(str(error).strip()):
+    if type(error).__name__ == "Py4JError" and _CUT_SHORT.fullmatch(_words(error).strip()):
         return True
     modules = (frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__))
     return isinstance(error, ConnectionError) and any(module.startswith("py4j.") for module in modules)
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _NO_ROOM in str(error)
+    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _NO_ROOM in _words(error)
 
 
 def _place(chain: list[BaseException]) -> str:

@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from py4j.java_gateway import GatewayParameters, JavaGateway
-from py4j.protocol import Py4JError, Py4JNetworkError
+from py4j.java_gateway import GatewayParameters, JavaGateway, JavaObject
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark.errors import AnalysisException
 
 from serverload.cli import spark_log
@@ -50,6 +50,18 @@ def test_when_java_is_gone_the_line_says_so() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         JavaGateway(gateway_parameters=GatewayParameters(port=taken.getsockname()[1])).jvm.System.nanoTime()
     assert line_of(refused.value).startswith("Spark's Java process has ended; start again, nothing is lost")
+
+
+def test_an_error_of_a_java_that_has_gone_since_cannot_be_asked_for_its_words() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        gateway = JavaGateway(gateway_parameters=GatewayParameters(port=taken.getsockname()[1]))
+        failed = Py4JJavaError(
+            "An error occurred while calling o97.collectToPython.\n", JavaObject("o98", gateway._gateway_client)
+        )
+        with pytest.raises(Py4JNetworkError):
+            str(failed)
+        assert line_of(failed).startswith("Spark's Java process has ended; start again, nothing is lost")
 
 
 def test_when_java_goes_in_the_middle_of_an_answer_the_line_says_so_too() -> None:

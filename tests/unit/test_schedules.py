@@ -38,6 +38,7 @@ def test_systemd_runs_a_command_of_ours(unit: str) -> None:
     found.read(DEPLOY / "systemd" / f"serverload-{unit}.service")
     assert parsed(shlex.split(found["Service"]["ExecStart"])) == f"/opt/serverload/bin/serverload {unit}"
     assert found["Service"]["User"] == "serverload"
+    assert found["Service"]["KillMode"] == "mixed"  # Java that ends at the same time cuts the last batch short
 
 
 def test_the_timer_is_that_of_the_daily_service() -> None:
