@@ -67,7 +67,7 @@ def landed(home: Path) -> dict[int, float]:
         told = next(action["commitInfo"] for action in actions if "commitInfo" in action)
         note = json.loads(told.get("userMetadata", "{}"))
         if ISSUED_NOTE in note:
-            found.setdefault(note[ISSUED_NOTE], file.stat().st_mtime)
+            found.setdefault(int(note[ISSUED_NOTE]), file.stat().st_mtime)
     return found
 
 

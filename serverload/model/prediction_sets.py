@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 BINS = 1000
 """Probabilities of what came are counted in bins of a thousandth."""
 
-_CLASS_SLACK, _GROUP_SLACK = 0.02, 0.05
+_CLASS_SLACK, _GROUP_SLACK = 0.015, 0.09
 """How far the coverage within one class, and within one server group, may fall below that over all: sets would grow
 more than they would tell."""
 
@@ -37,7 +37,7 @@ def set_thresholds(counts: Counts, coverage: float) -> Thresholds:
     """The highest thresholds per class with which the sets would have covered `coverage` of what came.
 
     `counts`: shape (3, BINS), for each class the forecasts of hours in which it came, by the probability they had
-    given it. Within each class the coverage is at most 2 points lower. As in split conformal one more hour, which was
+    given it. Within each class the coverage is at most 1.5 points lower. As in split conformal one more hour, which was
     missed, counts as seen: so the coverage holds for the next hours too, as long as they are alike.
     """
     return _thresholds(_limits_of_all(_reached(counts), coverage))
@@ -49,7 +49,7 @@ def thresholds_by_group(
     """Thresholds per server group from (group, class that came, bin, rows); under "" those of groups without their own.
 
     Over all, and within each class over all groups, coverage is as `set_thresholds` has it; within each group, over
-    all classes, it is at most 5 points lower. A group with fewer than 1000 hours keeps what was `known`, or has
+    all classes, it is at most 9 points lower. A group with fewer than 1000 hours keeps what was `known`, or has
     none of its own. Those under "" are always there, and stay as known where fewer hours than that have come in all.
     """
     names = sorted({group for group, *_ in cells} | {""})
