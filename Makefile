@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m serverload.store.java
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) # a half made one is made anew
 	@echo "installing the packages, some minutes"
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
 		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make setup again with the network there" >&2; exit 1; }
 	@$(BIN)/python -m serverload.store.jars
 	@$(BIN)/python -m serverload.store.class_archive
@@ -28,13 +28,13 @@ $(READY): pyproject.toml constraints.txt
 # What only tests and checks need is not waited for by who wants to use it.
 $(TOOLS): $(READY)
 	@echo "installing what tests and checks need"
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast,cloud]' >$(VENV)/pip.log 2>&1 || { \
 		echo "serverload: the packages are not installed: $$(grep -m1 -o 'ERROR: .*' $(VENV)/pip.log || tail -n1 $(VENV)/pip.log); see $(VENV)/pip.log, then run make again with the network there" >&2; exit 1; }
 	@touch $(TOOLS)
 
 # The peer that plays an event hub in the tests is compiled from source; where that cannot be, all other tests run.
 $(PEER): $(TOOLS)
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[peer]' >$(VENV)/peer.log 2>&1 || \
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peer]' >$(VENV)/peer.log 2>&1 || \
 		echo "serverload: the tests of Event Hubs are left out: their peer, Apache Qpid Proton, is built with a C compiler and Python's headers (on Debian or Ubuntu: gcc python3-dev); see $(VENV)/peer.log, then delete $(PEER)" >&2
 	@touch $(PEER)
 
