@@ -2,7 +2,7 @@
 
 `python -m bench.latency [HOURS]`: a fleet of 390 servers, four sessions an hour each, an hour in 30 seconds; so many
 hours with each choice of horizons. An hour closes when Kafka has the sessions by which the watermark passes its end;
-its forecasts are there with their commit. Some twenty minutes.
+its forecasts are there with their commit. Most of its time goes into a home with a model.
 """
 
 import json
