@@ -1,7 +1,7 @@
 """Backfill, every check included, beside what a user would pick instead, on the same files in one run.
 
 `python -m bench.backfill [full]`: the bare window sums by Spark's own CSV reader and by DuckDB, DuckDB with the same
-checks, and the reading of the bytes; with `full` also Polars and Spark's `from_csv`, and five runs instead of three.
+checks, and the reading of the bytes; with `full` also Polars and Spark's `from_csv`. Both layouts; medians of five.
 """
 
 import os
@@ -11,7 +11,8 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -23,36 +24,54 @@ from batch.backfill import BackfillResult, backfill
 from bench.measuring import keep, seconds
 from bench.peers import SUMMED, duckdb_bare, duckdb_checked, polars_bare, read_bytes
 from producers.synthetic import generate_history
-from serverload.contracts.lines import FIELDS_16
+from serverload.contracts.lines import FIELDS_16, FIELDS_17
 from serverload.contracts.progress import Silent
 from serverload.contracts.settings import load_settings
 from serverload.store.delta_tables import DeltaTables
 from serverload.store.jars import spark_jars
 from serverload.store.session import spark_session
 
-RUNS, FULL_RUNS = 3, 5
-DENSE, SPARSE = "300 sessions an hour and server", "8 sessions an hour and server"
-SHAPES = {DENSE: (10, 300.0), SPARSE: (180, 8.0)}
-"""Days and sessions per hour. Dense: 25 lines a window, as 1 TB of some years has; sparse: two, the hardest case."""
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A history: its days, sessions of each server in an hour, and the fields of its layout."""
+
+    days: int
+    sessions_per_hour: float
+    fields: tuple[str, ...] = FIELDS_16
+
+
+SHAPES = {
+    "300 sessions an hour and server": Shape(10, 300.0),
+    "300 sessions an hour and server, the older layout": Shape(5, 300.0, FIELDS_17),
+    "8 sessions an hour and server": Shape(180, 8.0),
+}
+"""Dense: 25 lines a window, as 1 TB of some years has; sparse: two, the hardest case."""
 OURS = "serverload backfill"
 CHECKED = "DuckDB, the same checks"
 SPARK, FROM_CSV = "Spark CSV reader, bare sums", "Spark from_csv, bare sums"
 DUCKDB, POLARS, FLOOR = "DuckDB, bare sums", "Polars, bare sums", "reading the bytes"
 TYPES = {"SessionStart": "TIMESTAMP", **dict.fromkeys(SUMMED.values(), "DOUBLE")}
-SCHEMA = ", ".join(f"{name} {TYPES.get(name, 'STRING')}" for name in FIELDS_16)
 
 
-def spark_reader(spark: SparkSession, folder: Path) -> DataFrame:
+def schema(fields: Sequence[str] = FIELDS_16) -> str:
+    """The columns of a layout as Spark spells them."""
+    return ", ".join(f"{name} {TYPES.get(name, 'STRING')}" for name in fields)
+
+
+def spark_reader(spark: SparkSession, folder: Path, fields: Sequence[str]) -> DataFrame:
     """Lines by Spark's CSV reader."""
     options = {"recursiveFileLookup": "true", "pathGlobFilter": "*.csv"}
-    return spark.read.schema(SCHEMA).options(**options).csv(str(folder))
+    return spark.read.schema(schema(fields)).options(**options).csv(str(folder))
 
 
-def spark_from_csv(spark: SparkSession, folder: Path) -> DataFrame:
+def spark_from_csv(spark: SparkSession, folder: Path, fields: Sequence[str]) -> DataFrame:
     """Lines as text, each parsed by `from_csv`: what one would write for a stream."""
     options = {"recursiveFileLookup": "true", "pathGlobFilter": "*.csv"}
     lines = spark.read.options(**options).text(str(folder))
-    return lines.select(F.from_csv("value", SCHEMA).alias("line")).select("line.*")
+    return lines.select(F.from_csv("value", schema(fields)).alias("line")).select("line.*")
 
 
 def bare_sums(lines: DataFrame) -> DataFrame:
@@ -63,7 +82,18 @@ def bare_sums(lines: DataFrame) -> DataFrame:
     )
 
 
-def sides(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> dict[str, Callable[[], object]]:
+def in_older_layout(file: Path) -> None:
+    """Give each line of 16 fields one more in front, and swap its addresses."""
+    lines = [line.split(b",") for line in file.read_bytes().split(b"\n")]
+    for line in lines:
+        if len(line) == len(FIELDS_16):
+            line[:] = [b"web", *line[:-2], line[-1], line[-2]]
+    file.write_bytes(b"\n".join(b",".join(line) for line in lines))
+
+
+def sides(
+    spark: SparkSession, folder: Path, fields: Sequence[str], scratch: Path, full: bool
+) -> dict[str, Callable[[], object]]:
     """What is measured, each into a place of its own that is empty."""
     scratch.mkdir()
     files, settings = sorted(folder.rglob("*.csv")), load_settings().ingest
@@ -77,28 +107,31 @@ def sides(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> dict[
         counted[CHECKED] = duckdb_checked(files, scratch / "checked.parquet")
         assert counted[CHECKED] == counted[OURS], counted
 
-    def by_spark(reader: Callable[[SparkSession, Path], DataFrame]) -> None:
-        bare_sums(reader(spark, folder)).write.format("delta").save(str(scratch / "bare"))
+    def by_spark(reader: Callable[[SparkSession, Path, Sequence[str]], DataFrame]) -> None:
+        bare_sums(reader(spark, folder, fields)).write.format("delta").save(str(scratch / reader.__name__))
 
     made: dict[str, Callable[[], object]] = {
         OURS: ours,
         CHECKED: checked,
         SPARK: partial(by_spark, spark_reader),
-        DUCKDB: partial(duckdb_bare, files, scratch / "bare.parquet"),
         FLOOR: partial(read_bytes, files),
     }
     more = {
-        POLARS: partial(polars_bare, files, scratch / "polars.parquet"),
+        POLARS: partial(polars_bare, files, scratch / "polars.parquet", fields),
         FROM_CSV: partial(by_spark, spark_from_csv),
     }
+    if fields == FIELDS_16:  # DuckDB's reader stops at the dirt of the other layout ("reached an invalid state")
+        made[DUCKDB] = partial(duckdb_bare, files, scratch / "bare.parquet")
     return made | more if full else made
 
 
-def measured(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> dict[str, list[float]]:
+def measured(
+    spark: SparkSession, folder: Path, fields: Sequence[str], scratch: Path, full: bool
+) -> dict[str, list[float]]:
     """Seconds of each side, in turn; the first round warms up and is dropped."""
     taken: dict[str, list[float]] = {}
-    for run in range(1 + (FULL_RUNS if full else RUNS)):
-        for name, work in sides(spark, folder, scratch / f"run{run}", full).items():
+    for run in range(1 + RUNS):
+        for name, work in sides(spark, folder, fields, scratch / f"run{run}", full).items():
             its = seconds(work)
             if run:
                 taken.setdefault(name, []).append(its)
@@ -106,30 +139,33 @@ def measured(spark: SparkSession, folder: Path, scratch: Path, full: bool) -> di
     return taken
 
 
-def report(shape: str, scratch: Path, full: bool) -> Mapping[str, object]:
+def report(name: str, scratch: Path, full: bool) -> Mapping[str, object]:
     """Measure one shape of history, tell it, and give its figures."""
-    days, sessions_per_hour = SHAPES[shape]
-    folder = scratch / "sessions"
+    shape, folder = SHAPES[name], scratch / "sessions"
     made = generate_history(
         folder,
         servers=390,
-        days=days,
+        days=shape.days,
         start=date(2016, 1, 1),
         seed=1,
         dirty=0.01,
-        sessions_per_hour=sessions_per_hour,
+        sessions_per_hour=shape.sessions_per_hour,
     )
+    if shape.fields == FIELDS_17:
+        for file in made.files:
+            in_older_layout(file)
+    size = sum(file.stat().st_size for file in made.files)
     spark = spark_session("bench", jars=spark_jars(), driver_memory="4g")
-    taken = measured(spark, folder, scratch, full)
+    taken = measured(spark, folder, shape.fields, scratch, full)
     spark.stop()
     medians = {name: statistics.median(runs) for name, runs in taken.items()}
     ratios = {name: median / medians[OURS] for name, median in medians.items()}
-    print(f"{shape}: {made.bytes:,} bytes, {made.lines:,} lines, median of {len(taken[OURS])}")
-    for name, median in medians.items():
-        speed = made.bytes / median / 1e6
-        print(f"  {name:28} {median:8.1f} s {speed:9.1f} MB/s; backfill is {ratios[name]:.2f} times as fast")
+    print(f"{name}: {size:,} bytes, {made.lines:,} lines, median of {RUNS}")
+    for side, median in medians.items():
+        speed = size / median / 1e6
+        print(f"  {side:28} {median:8.1f} s {speed:9.1f} MB/s; backfill is {ratios[side]:.2f} times as fast")
     sys.stdout.flush()
-    return {"bytes": made.bytes, "lines": made.lines, "seconds": taken, "ratios": ratios}
+    return {"bytes": size, "lines": made.lines, "seconds": taken, "ratios": ratios}
 
 
 def main() -> None:
@@ -137,9 +173,9 @@ def main() -> None:
     full = sys.argv[1:] == ["full"]
     print(f"{platform.platform()}, {os.cpu_count()} cores")
     reports = {}
-    for shape in SHAPES:
+    for name in SHAPES:
         with tempfile.TemporaryDirectory() as scratch:
-            reports[shape] = report(shape, Path(scratch), full)
+            reports[name] = report(name, Path(scratch), full)
     keep("backfill", reports)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from bench.backfill import SCHEMA, bare_sums
+from bench.backfill import bare_sums, schema
 from producers.pace import WallClock
 from producers.replay import ReplayOptions, replay
 from producers.senders import ConfluentSender
@@ -78,7 +78,7 @@ def summed_by_from_csv(spark: SparkSession, bootstrap: str, settings: Settings, 
     folder = Path(settings.home)
     options = {"kafka.bootstrap.servers": bootstrap} if own else kafka_options(bootstrap, settings.kafka)
     messages = kafka_messages(spark, options, settings.stream)
-    lines = messages.select(F.from_csv(F.col("value").cast("string"), SCHEMA).alias("line")).select("line.*")
+    lines = messages.select(F.from_csv(F.col("value").cast("string"), schema()).alias("line")).select("line.*")
 
     def write(batch: DataFrame, _id: int) -> None:
         bare_sums(batch).write.format("delta").mode("append").save(str(folder / "bare"))

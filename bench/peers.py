@@ -36,9 +36,9 @@ def read_bytes(files: Sequence[Path]) -> int:
     return size
 
 
-def polars_bare(files: Sequence[Path], out: Path) -> None:
+def polars_bare(files: Sequence[Path], out: Path, fields: Sequence[str] = FIELDS_16) -> None:
     """Window sums by Polars' streaming engine; what is no number or time is null, and adds nothing."""
-    schema = dict.fromkeys(FIELDS_16, pl.String)
+    schema = dict.fromkeys(fields, pl.String)
     lines = pl.scan_csv(list(files), has_header=False, schema=schema, truncate_ragged_lines=True, ignore_errors=True,
                         quote_char=None, encoding="utf8-lossy")  # fmt: skip
     window = pl.col("SessionStart").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False).dt.truncate("5m")
