@@ -1,11 +1,13 @@
-"""The feature definition on Spark: one group per server, the pure functions inside. No arithmetic of its own."""
+"""The feature definition on Spark: server after server, the pure functions inside. No arithmetic of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice, pairwise
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, GroupedData
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
 from serverload.contracts.classes import CLASSES, MICROS, WorkloadClass
@@ -14,7 +16,7 @@ from serverload.contracts.feature_columns import PEAKS
 from serverload.contracts.instants import hour_start
 from serverload.contracts.tables import TABLES
 from serverload.contracts.tables import Column as TableColumn
-from serverload.steps.features import feature_rows, forecast_pairs, lookback_hours, training_pairs
+from serverload.steps.features import feature_rows, fleet_feature_rows, forecast_pairs, lookback_hours, training_pairs
 from serverload.steps.hours import FleetHours, ServerHours, server_hours
 from serverload.steps.labels import workload_class
 from serverload.steps.own_climatology import own_climatology
@@ -39,7 +41,12 @@ _FORECAST_COLUMNS = (
     *(TableColumn(name, "DOUBLE", "class frequency of the server at this hour of the day") for name in CLIMATOLOGY),
 )
 
-ServerRows = Callable[[ServerHours], Iterator[pl.DataFrame]]
+_ROWS_AT_ONCE = 8192
+"""Forecasts of several servers are made as one frame of about so many rows: a frame costs more than its rows."""
+
+_SERVERS_AT_ONCE = 100
+
+Servers = Iterator[tuple[str, ServerHours]]
 
 
 def workload_class_column(peak_load: Column, *, low_max: float, medium_max: float) -> Column:
@@ -84,15 +91,18 @@ def feature_frame(
     last = min(last_target, closed_until)
     grid_start = first_target - lookback_hours(max(horizons), retire_after_hours)
 
-    def labelled(server: ServerHours) -> Iterator[pl.DataFrame]:
-        for horizon in horizons:
-            targets, ahead = training_pairs(server, closed_until, first_target, last_target, (horizon,))
-            loads = server.peaks[0, targets - server.grid_start]
-            label = workload_class(loads, low_max=low_max, medium_max=medium_max).alias("label")
-            yield feature_rows(server, targets, ahead).with_columns(label)
+    def labelled(each: Servers) -> Iterator[pl.DataFrame]:
+        for server_ip, server in each:
+            for horizon in horizons:
+                targets, ahead = training_pairs(server, closed_until, first_target, last_target, (horizon,))
+                loads = server.peaks[0, targets - server.grid_start]
+                label = workload_class(loads, low_max=low_max, medium_max=medium_max).alias("label")
+                yield feature_rows(server, targets, ahead).with_columns(label, pl.lit(server_ip).alias("server_ip"))
 
-    by_server = _per_server(labelled, _TRAINING_COLUMNS, fleet, grid_start, last, retire_after_hours)
-    return _by_server(hourly, servers, grid_start, last).applyInArrow(by_server, TABLES["features"].ddl)
+    return _by_server(
+        labelled, _TRAINING_COLUMNS, hourly, servers, fleet,
+        first=grid_start, last=last, retire_after_hours=retire_after_hours,
+    )  # fmt: skip
 
 
 def forecast_feature_frame(
@@ -115,70 +125,107 @@ def forecast_feature_frame(
     """
     grid_start = min(origins) + min(horizons) - lookback_hours(max(horizons), retire_after_hours)
 
-    def due(server: ServerHours) -> Iterator[pl.DataFrame]:
-        awaiting = [origin for origin in origins if server.awaits_forecast(origin)]
-        if awaiting:
+    def due(each: Servers) -> Iterator[pl.DataFrame]:
+        def awaited(named: tuple[str, ServerHours]) -> list[int]:
+            return [origin for origin in origins if named[1].awaits_forecast(origin)]
+
+        for awaiting, alike in groupby(each, key=awaited):
             targets, ahead = forecast_pairs(awaiting, horizons)
-            rows = feature_rows(server, targets, ahead)
-            usual, recent, known = own_climatology(
-                server, targets, targets - ahead, low_max=low_max, medium_max=medium_max
-            )
-            beside = zip(CLIMATOLOGY, usual.T, strict=True)
-            yield rows.with_columns(
-                pl.Series("known_hours_7d", recent),
-                pl.Series("known_hours_28d", known),
-                *(pl.Series(name, each, nan_to_null=True) for name, each in beside),
-            )
+            at_once = max(1, _ROWS_AT_ONCE // max(1, len(targets)))
+            while awaiting and (some := list(islice(alike, at_once))):
+                yield _fleet_rows(some, targets, ahead, low_max=low_max, medium_max=medium_max)
 
-    by_server = _per_server(due, _FORECAST_COLUMNS, fleet, grid_start, max(origins), retire_after_hours)
-    ddl = ", ".join(f"`{column.name}` {column.type}" for column in _FORECAST_COLUMNS)
-    return _by_server(hourly, servers, grid_start, max(origins)).applyInArrow(by_server, ddl)
+    return _by_server(
+        due, _FORECAST_COLUMNS, hourly, servers, fleet,
+        first=grid_start, last=max(origins), retire_after_hours=retire_after_hours,
+    )  # fmt: skip
 
 
-def _by_server(hourly: DataFrame, servers: DataFrame, first: int, last: int) -> GroupedData:
-    """The hours of a range with their server's first hour beside them; pruned by month and by hour."""
-    in_months = sf.col("month").between(f"{hour_start(first):%Y-%m}", f"{hour_start(last):%Y-%m}")
-    in_hours = sf.col("hour").between(_timestamp(first), _timestamp(last))
-    hours = hourly.where(in_months & in_hours).select("server_ip", hour_number_of("hour").alias("hour"), *PEAKS)
-    first_hours = servers.select("server_ip", hour_number_of("first_hour").alias("first_hour"))
-    return hours.join(first_hours, "server_ip", "left").groupBy("server_ip")
+def _fleet_rows(
+    each: Sequence[tuple[str, ServerHours]],
+    targets: NDArray[np.int64],
+    ahead: NDArray[np.int64],
+    *,
+    low_max: float,
+    medium_max: float,
+) -> pl.DataFrame:
+    """Features of some servers at the same targets and horizons, and what `own_climatology` knows of each beside."""
+    own = [
+        own_climatology(server, targets, targets - ahead, low_max=low_max, medium_max=medium_max) for _, server in each
+    ]
+    usual, recent, known = (np.concatenate(parts) for parts in zip(*own, strict=True))
+    return fleet_feature_rows([server for _, server in each], targets, ahead).with_columns(
+        pl.Series("server_ip", [server_ip for server_ip, _ in each]).gather(
+            np.repeat(np.arange(len(each)), targets.size)
+        ),
+        pl.Series("known_hours_7d", recent),
+        pl.Series("known_hours_28d", known),
+        *(pl.Series(name, column, nan_to_null=True) for name, column in zip(CLIMATOLOGY, usual.T, strict=True)),
+    )
 
 
 def _timestamp(hour: int) -> Column:
     return sf.timestamp_seconds(sf.lit(hour * _SECONDS_PER_HOUR))
 
 
-def _per_server(
-    rows: ServerRows,
+def _by_server(
+    rows: Callable[[Servers], Iterator[pl.DataFrame]],
     columns: tuple[TableColumn, ...],
+    hourly: DataFrame,
+    servers: DataFrame,
     fleet: FleetHours,
-    grid_start: int,
-    last_hour: int,
+    *,
+    first: int,
+    last: int,
     retire_after_hours: int,
-) -> Callable[[tuple[pa.Scalar, ...], Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function that Spark runs on each server's hours: lay them on the grid, hand out the rows as Arrow."""
+) -> DataFrame:
+    """What `rows` makes of the servers' hours `first .. last`, each server's laid on the grid; pruned by month, hour.
+
+    A server's hours come to one task, one after the other; memory holds those of one server, and a few Arrow batches.
+    """
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in columns])
 
-    def by_server(key: tuple[pa.Scalar, ...], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        server_ip = key[0].as_py()
-        hours = pa.Table.from_batches(list(batches))
+    def on_grid(hours: pa.Table) -> tuple[str, ServerHours]:
+        server_ip = hours["server_ip"][0].as_py()
         first_hour = _first_hour(server_ip, hours)
         observed = hours["hour"].to_numpy()
-        server = server_hours(
+        return server_ip, server_hours(
             observed,
             np.vstack([hours[peak].to_numpy() for peak in PEAKS]),
             first_hour=first_hour,
-            grid_start=max(grid_start, min(first_hour, int(observed.min()))),
-            last_hour=last_hour,
+            grid_start=max(first, min(first_hour, int(observed.min()))),
+            last_hour=last,
             fleet=fleet,
             retire_after_hours=retire_after_hours,
         )
-        for frame in rows(server):
-            named = frame.select(pl.lit(server_ip).alias("server_ip"), pl.all())
-            yield from named.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
+
+    def of_task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for frame in rows(map(on_grid, _server_tables(batches))):
+            made = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+            yield from made.cast(schema).to_batches()
         spare_what_is_loaded("features")
 
-    return by_server
+    in_months = sf.col("month").between(f"{hour_start(first):%Y-%m}", f"{hour_start(last):%Y-%m}")
+    in_hours = sf.col("hour").between(_timestamp(first), _timestamp(last))
+    hours = hourly.where(in_months & in_hours).select("server_ip", hour_number_of("hour").alias("hour"), *PEAKS)
+    first_hours = servers.select("server_ip", hour_number_of("first_hour").alias("first_hour"))
+    together = hours.join(first_hours, "server_ip", "left").repartition("server_ip").sortWithinPartitions("server_ip")
+    return together.mapInArrow(of_task, ", ".join(f"`{column.name}` {column.type}" for column in columns))
+
+
+def _server_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Rows that are sorted by server as one table a server."""
+    waiting = list[pa.RecordBatch]()
+    for batch in batches:
+        numbers = batch["server_ip"].dictionary_encode().indices.to_numpy()
+        for begin, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), batch.num_rows]):
+            part = batch.slice(begin, end - begin)
+            if waiting and part.num_rows and part["server_ip"][0] != waiting[0]["server_ip"][0]:
+                yield pa.Table.from_batches(waiting)
+                waiting.clear()
+            waiting += [part] * (part.num_rows > 0)
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _first_hour(server_ip: str, hours: pa.Table) -> int:
@@ -195,12 +242,18 @@ def actual_hours(
     grid_start = first - retire_after_hours
     columns = (*_KEYED_FEATURES[:2], TableColumn("peak_load", "DOUBLE", "peak load of the hour; 0 if idle"))
 
-    def counted(server: ServerHours) -> Iterator[pl.DataFrame]:
+    def counted(server_ip: str, server: ServerHours) -> pl.DataFrame:
         hours = np.arange(server.grid_start, server.grid_start + len(server.states))
         wanted = server.counting & (hours >= first)
         starts = pl.Series("target_hour", hours[wanted] * _SECONDS_PER_HOUR * 1_000_000).cast(pl.Datetime("us", "UTC"))
-        yield pl.DataFrame([starts, pl.Series("peak_load", server.peaks[0, wanted])])
+        names = pl.repeat(server_ip, len(starts), dtype=pl.String, eager=True).alias("server_ip")
+        return pl.DataFrame([names, starts, pl.Series("peak_load", server.peaks[0, wanted])])
 
-    by_server = _per_server(counted, columns, fleet, grid_start, last, retire_after_hours)
-    ddl = ", ".join(f"`{column.name}` {column.type}" for column in columns)
-    return _by_server(hourly, servers, grid_start, last).applyInArrow(by_server, ddl)
+    def of_some(each: Servers) -> Iterator[pl.DataFrame]:
+        while some := list(islice(each, _SERVERS_AT_ONCE)):
+            yield pl.concat(counted(*named) for named in some)
+
+    return _by_server(
+        of_some, columns, hourly, servers, fleet,
+        first=grid_start, last=last, retire_after_hours=retire_after_hours,
+    )  # fmt: skip

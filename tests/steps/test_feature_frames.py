@@ -143,6 +143,23 @@ def test_forecasts_are_for_servers_seen_in_the_last_168_hours(hourly, servers):
         assert sorted_rows(on_the_driver(frame).rows()) == sorted_rows(expected)
 
 
+def test_servers_that_come_in_several_arrow_batches_have_the_same_rows(hourly, servers, spark):
+    def frame() -> list[tuple[object, ...]]:
+        made = forecast_feature_frame(
+            hourly, servers, fleet_hours(hourly), origins=[CLOSED - 200, CLOSED], horizons=HORIZONS,
+            retire_after_hours=168, **LIMITS,
+        )  # fmt: skip
+        return sorted_rows([tuple(row) for row in made.collect()])
+
+    whole = frame()
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "7")
+    try:
+        assert frame() == whole
+    finally:
+        spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "100000")
+    assert len({row[0] for row in whole}) == 3
+
+
 def test_the_fleets_hours_are_the_hours_with_any_server(hourly):
     asked = np.arange(START - 5, OPEN + 5)
     every = {int(hour) for ip in SERVERS for hour in observed(ip)[0]}
