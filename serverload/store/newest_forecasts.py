@@ -69,7 +69,7 @@ def issued_until(tables: HeldTables, as_of: datetime | None = None) -> datetime 
 
     def asked() -> datetime | None:
         with tables.sql(_NAME) as connection:
-            return newest_issued_hour(connection, tables.home, as_of)
+            return newest_issued_hour(connection, tables.dataset(_NAME), as_of)
 
     return tables.worked_out(("issued until", as_of), [_NAME], asked)
 

@@ -22,7 +22,7 @@ from serverload.store.plan_inputs import (
     known_loads,
     server_types,
 )
-from serverload.store.table_reader import newest_issued_hour, tables_in_sql
+from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 _TIME = pl.Datetime("us", "UTC")
 ADVICE_COLUMNS: dict[str, Any] = {
@@ -91,7 +91,7 @@ def plan(
     are those that the tables have now. Raises InputError without a home or forecasts, StoreError.
     """
     with tables_in_sql(home, *PLAN_TABLES) as connection:
-        issued = newest_issued_hour(connection, home, as_of)
+        issued = newest_issued_hour(connection, open_table(home, "forecasts"), as_of)
         if issued is None:
             raise InputError(f"no forecasts yet in {home}", hint="run `serverload train` and `serverload stream`")
         return plan_in_sql(connection, rules, issued, groups=groups, as_of=as_of).at(as_of or datetime.now(UTC))

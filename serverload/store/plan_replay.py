@@ -14,7 +14,7 @@ from serverload.planning.held import all_knowing, held_rows, judged
 from serverload.planning.outlook import HISTORY_HOURS
 from serverload.store.plan import PlanRules, outlook_of
 from serverload.store.plan_inputs import PLAN_TABLES, issued_forecasts, known_loads, server_types
-from serverload.store.table_reader import newest_issued_hour, tables_in_sql
+from serverload.store.table_reader import newest_issued_hour, open_table, tables_in_sql
 
 _ISSUED_HOURS = """
     select distinct issued_hour from forecasts
@@ -32,7 +32,7 @@ def replayed_plans(
     issued hour is old enough.
     """
     with tables_in_sql(home, *PLAN_TABLES) as connection:
-        newest = newest_issued_hour(connection, home)
+        newest = newest_issued_hour(connection, open_table(home, "forecasts"))
         rows = replayed_in_sql(connection, rules, newest, groups=groups, days=days, step_hours=step_hours)
     if rows is None:
         what = f"no hour was issued {PLAN_HOURS} hours before the newest one, and so no advice can be judged yet"

@@ -88,7 +88,7 @@ def stream_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
 
 
 def _forecast_facts(connection: duckdb.DuckDBPyConnection, home: str, now: datetime) -> dict[str, object]:
-    hour = newest_issued_hour(connection, home)
+    hour = newest_issued_hour(connection, open_table(home, "forecasts"))
     issued_at, versions = _row(
         connection,
         """
@@ -109,7 +109,7 @@ def _forecast_facts(connection: duckdb.DuckDBPyConnection, home: str, now: datet
 def newest_issue(home: str) -> datetime | None:
     """When forecasts were issued last, revisions included; None before the first."""
     with tables_in_sql(home, "forecasts", home_required=False) as connection:
-        hour = newest_issued_hour(connection, home)
+        hour = newest_issued_hour(connection, open_table(home, "forecasts"))
         query = "select max(issued_at) from forecasts where target_date >= $day and issued_hour = $hour"
         (issued_at,) = _row(connection, query, hour=hour, day=None if hour is None else hour.date())
         return None if issued_at is None else issued_at.astimezone(UTC)

@@ -118,15 +118,18 @@ def forecasts(
     the newest issued hour of the fleet; with `at` the target hour that it lies in. `as_of`: what had been written by
     then. Raises InputError where there are no forecasts yet, or none of that server at any time.
     """
-    with tables_in_sql(home, "forecasts") as connection:
-        newest = newest_issued_hour(connection, home)
+    table = open_table(home, "forecasts")
+    if table is None:
+        _require_home(home, missing=("forecasts",))
+    with sql_over({"forecasts": table}, f"{home}/tables") as connection:
+        newest = newest_issued_hour(connection, table)
         if newest is None:
             raise InputError(f"no forecasts yet in {home}", hint="run `serverload train` and `serverload stream`")
         comparison = ">" if at is None else "="
         if at is not None:
             hour: datetime | None = hour_start(hour_number(_utc(at)))
         else:
-            hour = newest if as_of is None else newest_issued_hour(connection, home, as_of)
+            hour = newest if as_of is None else newest_issued_hour(connection, table, as_of)
         # the day is the partition: without it every file is read
         conditions = [f"target_date {comparison.replace('>', '>=')} $day", f"target_hour {comparison} $hour"]
         values: dict[str, object] = {"day": hour.date() if hour else None, "hour": hour}
@@ -150,19 +153,23 @@ _NEWEST_FORECASTS = """
 """
 
 
-def newest_issued_hour(connection: DuckDBPyConnection, home: str, as_of: datetime | None = None) -> datetime | None:
-    """The newest issued hour in `forecasts`, or what it was at a time; None without forecasts."""
+def newest_issued_hour(
+    connection: DuckDBPyConnection, table: pads.Dataset | None, as_of: datetime | None = None
+) -> datetime | None:
+    """The newest issued hour in `forecasts`, or what it was at a time; None without forecasts.
+
+    `table` is what the connection sees as `forecasts`.
+    """
     condition = "target_date >= $value" if as_of is None else "issued_at <= $value"
-    value = _first_day_that_matters(home) if as_of is None else _utc(as_of)
+    value = _first_day_that_matters(table) if as_of is None else _utc(as_of)
     query = f"select max(issued_hour) from forecasts where {condition}"
     rows: list[tuple[datetime | None]] = connection.sql(query, params={"value": value}).fetchall()
     return rows[0][0]
 
 
-def _first_day_that_matters(home: str) -> date | None:
+def _first_day_that_matters(table: pads.Dataset | None) -> date | None:
     """The first day that may hold forecasts of the newest issued hour, told by the log without opening a file."""
-    dataset = open_table(home, "forecasts")
-    fragments = [] if dataset is None else dataset.get_fragments()
+    fragments = [] if table is None else table.get_fragments()
     days = [pads.get_partition_keys(fragment.partition_expression)["target_date"] for fragment in fragments]
     return max(days) - LONGEST_HORIZON - timedelta(days=1) if days else None
 
