@@ -14,7 +14,7 @@ from serverload.contracts.errors import InputError
 from serverload.contracts.instants import from_micros
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import IngestSettings
-from serverload.ingest import HISTORY, IngestBatch, commit_batch, computed_once, counted, line_rules
+from serverload.ingest import HISTORY, IngestBatch, batch_facts, commit_batch, computed_once, line_rules
 from serverload.steps.event_kernel import LineCounts
 from serverload.store.byte_ranges import grouped, text_size
 from serverload.store.delta_tables import DeltaTables
@@ -84,7 +84,7 @@ def _run(
     sizes = {file.uri: file.size for file in files}
     task_sizes = [sum(part.length(sizes[part.uri]) for part in task) for task in tasks]
     with tasks_told(tables.spark, task_sizes, progress), computed_once(rows) as once:
-        counts, _messages = counted(once)
+        counts = batch_facts(once).counts
         commit_batch(tables, once, counts, batch, before_log=lambda: _record_done(tables, batch, files, opener))
         return counts
 

@@ -1,8 +1,8 @@
 """From the closing of an hour to its forecasts in Delta: with the seven training horizons, and with all of them.
 
-`python -m bench.latency [HOURS]`: a fleet of 390 servers, four sessions an hour each, an hour in 30 seconds; so many
+`python -m bench.latency [HOURS]`: a fleet of 390 servers, four sessions an hour each, an hour in a minute; so many
 hours with each choice of horizons. An hour closes when Kafka has the sessions by which the watermark passes its end;
-its forecasts are there with their commit. Most of its time goes into a home with a model.
+its forecasts are there with their commit. Much of its time goes into a home with a model.
 """
 
 import json
@@ -21,41 +21,43 @@ from bench.home import Home
 from bench.measuring import keep
 from producers.synthetic import generate_history
 from serverload.advance.forecasts import ISSUED_NOTE
-from serverload.contracts.instants import hour_number
-from serverload.contracts.settings import load_settings
+from serverload.contracts.instants import from_micros, hour_number
+from serverload.contracts.settings import Settings, load_settings
+from serverload.ingest import LIVE, line_rules
+from serverload.steps.event_kernel.reference import Event, parse_line
 from serverload.steps.watermark import newest_closed_hour, watermark
 from serverload.store.broker import EmbeddedBroker
 
 SERVERS, SESSIONS_PER_HOUR, HISTORY_DAYS, LIVE_DAYS, START = 390, 4.0, 21, 2, date(2016, 2, 1)
-SPEED, SETTLE_SECONDS = 120.0, 45.0
-HOURS = 12
+SPEED, SETTLE_SECONDS = 60.0, 90.0
+HOURS = 10
 MODEL = {"SERVERLOAD_MODEL__MAX_TRAINING_ROWS": "20000", "SERVERLOAD_MODEL__TEST_DAYS": "1"}
 HORIZONS_VARIABLE = "SERVERLOAD_FORECAST__HORIZONS"
 
 
-def closed(bootstrap: str, topic: str, lateness: int) -> dict[int, float]:
+def closed(bootstrap: str, settings: Settings) -> dict[int, float]:
     """When Kafka had the sessions that close each hour (number since 1970), in seconds since 1970."""
     newest, found = dict[str, datetime](), dict[int, float]()
-    for at, event, server in _arrived(bootstrap, topic):
-        newest[server] = max(newest.get(server, event), event)
-        if hour_number(event) - 1 not in found:
-            hour = newest_closed_hour(watermark(list(newest.values()), lateness))
+    for at, event in _accepted(bootstrap, settings):
+        time = from_micros(event.time)
+        newest[event.server_ip] = max(newest.get(event.server_ip, time), time)
+        if hour_number(time) - 1 not in found:
+            hour = newest_closed_hour(watermark(list(newest.values()), settings.time.allowed_lateness_minutes))
             if hour is not None:
                 found.setdefault(hour, at)
     return found
 
 
-def _arrived(bootstrap: str, topic: str) -> Iterator[tuple[float, datetime, str]]:
-    """Time of arrival, time of the session and server of each good line, in the order in which they arrived."""
+def _accepted(bootstrap: str, settings: Settings) -> Iterator[tuple[float, Event]]:
+    """Time of arrival and session of each line that is accepted, in the order in which they arrived."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, consumer_timeout_ms=5000)
+    topic = settings.stream.topic
     consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()])
     consumer.seek_to_beginning()
-    for at, line in sorted((message.timestamp / 1000, message.value.decode(errors="replace")) for message in consumer):
-        fields = line.split(",")
-        try:
-            yield at, datetime.fromisoformat(fields[0]).replace(tzinfo=UTC), fields[-1].strip()
-        except ValueError:
-            continue
+    rules = line_rules(settings.ingest, LIVE, datetime.now(UTC))
+    for at, line in sorted((message.timestamp / 1000, message.value) for message in consumer):
+        if isinstance(event := parse_line(line, rules), Event):
+            yield at, event
     consumer.close()
 
 
@@ -112,8 +114,9 @@ def measured(scratch: Path, hours: int) -> dict[str, list[float]]:
     try:
         replay.start("replay", str(scratch / "live"), "--speed", f"{SPEED:g}")
         times = {name: followed(folder, horizons, hours) for name, horizons in choices.items()}
+        replay.stop()  # the topic is read to an end that does not move
         bootstrap = str(EmbeddedBroker().status(folder).bootstrap)
-        ends = closed(bootstrap, settings.stream.topic, settings.time.allowed_lateness_minutes)
+        ends = closed(bootstrap, settings)
     finally:
         replay.stop()
         replay.run("broker", "stop")

@@ -20,11 +20,13 @@ from serverload.steps.ingest_rows import (
     COUNT,
     MESSAGE,
     REJECT,
+    SERVER,
     WINDOW,
     added_parts,
     unpacked_counts,
     unpacked_messages,
     unpacked_rejects,
+    unpacked_servers,
 )
 from serverload.steps.windows import stored_windows
 from serverload.store.delta_kernel import Transaction
@@ -91,11 +93,22 @@ def computed_once(rows: DataFrame) -> Iterator[DataFrame]:
         rows.unpersist()
 
 
-def counted(rows: DataFrame) -> tuple[LineCounts, Counter[str]]:
-    """What packed rows tell of themselves: their lines, and the messages of each `topic/partition`."""
-    told = rows.where(F.col("kind").isin(COUNT, MESSAGE)).select("kind", "packed").collect()
-    of_kind = {kind: [pa.py_buffer(row["packed"]) for row in told if row["kind"] == kind] for kind in (COUNT, MESSAGE)}
-    return unpacked_counts(of_kind[COUNT]), unpacked_messages(of_kind[MESSAGE])
+@dataclass(frozen=True)
+class BatchFacts:
+    """What a batch's packed rows tell of it: its lines, messages of each `topic/partition`, newest event by server."""
+
+    counts: LineCounts
+    messages: Counter[str]
+    last_events: Mapping[str, datetime]
+
+
+def batch_facts(rows: DataFrame) -> BatchFacts:
+    """Ask packed rows for what they tell of themselves; a number a partition and a time a server reach the driver."""
+    kinds = (COUNT, MESSAGE, SERVER)
+    told = rows.where(F.col("kind").isin(*kinds)).select("kind", "packed").collect()
+    of_kind = {kind: [pa.py_buffer(row["packed"]) for row in told if row["kind"] == kind] for kind in kinds}
+    counts, messages = unpacked_counts(of_kind[COUNT]), unpacked_messages(of_kind[MESSAGE])
+    return BatchFacts(counts, messages, unpacked_servers(of_kind[SERVER]))
 
 
 def commit_batch(

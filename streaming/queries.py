@@ -17,14 +17,14 @@ from serverload.contracts.settings import IngestSettings, StreamSettings
 from serverload.ingest import (
     LEAST_PARTS,
     LIVE,
+    BatchFacts,
     IngestBatch,
     ReadOffsets,
+    batch_facts,
     commit_batch,
     computed_once,
-    counted,
     line_rules,
 )
-from serverload.steps.event_kernel import LineCounts
 from serverload.steps.ingest_rows import (
     PACKED_DDL,
     message_lines,
@@ -36,7 +36,7 @@ from serverload.steps.python_workers import spare_what_is_loaded
 from serverload.store.checkpoints import Checkpoint
 from serverload.store.delta_tables import DeltaTables
 
-Committed = Callable[[IngestBatch, LineCounts, ReadOffsets], None]
+Committed = Callable[[IngestBatch, BatchFacts, ReadOffsets], None]
 
 _ARROW = "spark.sql.execution.arrow."
 _BY_ROWS = {f"{_ARROW}maxBytesPerBatch": str(2**31 - 1), f"{_ARROW}maxRecordsPerBatch": "512"}
@@ -79,11 +79,11 @@ def started_query(
         try:
             batch = IngestBatch(LIVE, checkpoint.id, batch_id, checkpoint.batch_time(batch_id))
             with computed_once(rows) as once:
-                counts, read = counted(once)
-                offsets = _read_offsets(read, checkpoint, batch_id, earliest)
+                facts = batch_facts(once)
+                offsets = _read_offsets(facts.messages, checkpoint, batch_id, earliest)
                 same_topic()
-                commit_batch(tables, once, counts, batch, offsets=offsets)
-                committed(batch, counts, offsets)
+                commit_batch(tables, once, facts.counts, batch, offsets=offsets)
+                committed(batch, facts, offsets)
         except ServerloadError as error:
             failed(error)
             raise
@@ -142,7 +142,8 @@ def _packed_messages(ingest: IngestSettings, batches: Iterable[pa.RecordBatch]) 
     micros = pa.array([first.column("batch_micros")[0].as_py()], pa.int64())
     read = Counter[str]()
     chunks = (message_lines(_counted(batch, read)) for batch in rechunked(chain((first,), filled)))
-    for rows in packed_rows(line_rules(ingest, LIVE, from_micros(micros[0].as_py())), chunks, LEAST_PARTS):
+    rules = line_rules(ingest, LIVE, from_micros(micros[0].as_py()))
+    for rows in packed_rows(rules, chunks, LEAST_PARTS, servers=True):
         yield rows.append_column("batch_micros", micros)
     yield packed_messages(read).append_column("batch_micros", micros)
     spare_what_is_loaded("lines")

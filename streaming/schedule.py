@@ -1,52 +1,57 @@
-"""When the next advance is due: from time to time, and at once when an hour may have closed."""
+"""When the next advance is due: at once when an hour has closed, else from time to time."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 
-from serverload.contracts.instants import hour_number
+from serverload.steps.watermark import newest_closed_hour, watermark
 
-_REST_BEHIND = 4.0
-"""Behind a backlog ingest is alone for so many times as long as the advance before took."""
-_INTERVALS_OF_TRYING = 6.0
-"""For so many intervals a new hour is awaited: one server's clock that is ahead brings it long before the others."""
+_REST = 4.0
+"""Where no hour has closed, ingest has the machine to itself for so many times as long as the advance before took."""
 
 
 class AdvanceSchedule:
     """Told of each batch and each advance; all times are in seconds of one clock that only goes forward.
 
-    An hour may close once a batch has a session of the next one, past the allowed lateness; then an advance follows as
-    soon as ingest has had as much time to itself as the advance before took. Without such a batch, or where the fleet
-    does not follow, each advance is `interval_seconds` after the one before; behind a backlog, where each has many
-    hours to do and most of them soon count for little, it is later still.
+    It follows the newest event of each server, and so knows that an hour has closed before the tables are looked at:
+    then an advance follows as soon as ingest has had as much time to itself as the advance before took, or an interval.
+    Otherwise late data alone is waiting, or an hour that is still open: each advance is `interval_seconds` after the
+    one before, and later where these take long. So it is behind a backlog too, where each has many hours to do and most
+    of them soon count for little.
     """
 
-    def __init__(self, interval_seconds: float, allowed_lateness_minutes: int, now: float) -> None:
-        self._interval, self._lateness = interval_seconds, timedelta(minutes=allowed_lateness_minutes)
+    def __init__(
+        self, interval_seconds: float, allowed_lateness_minutes: int, last_events: Mapping[str, datetime], now: float
+    ) -> None:
+        self._interval, self._lateness = interval_seconds, allowed_lateness_minutes
+        self._last_events = dict(last_events)
+        self._closed = self._advanced_to = self._newest_closed()
         self._ended, self._took = now, 0.0
         self._behind = False
-        self._hour: int | None = None
-        self._closed: int | None = None
-        self._try_until = now
 
-    def batch(self, newest_event: datetime | None, *, behind: bool, now: float) -> None:
-        """A batch is committed: its newest event (aware), and whether more messages wait than it could have."""
+    def batch(self, last_events: Mapping[str, datetime], *, behind: bool) -> None:
+        """A batch is committed: the newest event (aware) of each of its servers, and whether more messages wait."""
         self._behind = behind
-        if newest_event is None:
-            return
-        hour = hour_number(newest_event - self._lateness) - 1
-        if self._hour is None or hour > self._hour:
-            self._hour, self._try_until = hour, now + _INTERVALS_OF_TRYING * self._interval
+        for server, event in last_events.items():
+            self._last_events[server] = max(event, self._last_events.get(server, event))
+        self._closed = self._newest_closed()
 
-    def advanced(self, closed_hour: int | None, *, begun: float, now: float) -> None:
-        """An advance has ended; `closed_hour` is the newest hour (a number) that was closed; None: it failed."""
-        self._ended, self._took, self._closed = now, now - begun, closed_hour
+    def advancing(self) -> None:
+        """An advance begins: it sees what has been committed so far."""
+        self._advanced_to = self._closed
+
+    def advanced(self, seconds: float, now: float) -> None:
+        """An advance has ended, well or not; it took so long."""
+        self._ended, self._took = now, seconds
 
     def due(self, now: float) -> bool:
         """Whether to advance now."""
-        return now >= self._ended + self._pause(now)
+        return now >= self._ended + self._pause()
 
-    def _pause(self, now: float) -> float:
-        if self._behind:
-            return max(self._interval, _REST_BEHIND * self._took)
-        if self._hour is None or self._closed is None or self._hour <= self._closed or now >= self._try_until:
-            return self._interval
-        return min(self._interval, self._took)
+    def _pause(self) -> float:
+        has_closed = self._closed is not None and (self._advanced_to is None or self._closed > self._advanced_to)
+        if has_closed and not self._behind:
+            return min(self._interval, self._took)
+        return max(self._interval, _REST * self._took)
+
+    def _newest_closed(self) -> int | None:
+        return newest_closed_hour(watermark(list(self._last_events.values()), self._lateness))

@@ -4,18 +4,19 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from serverload.advance import Advance, Advanced
+from serverload.advance import Advance, Advanced, last_events
 from serverload.advance.forecasts import issued_hour, issuing_version
 from serverload.contracts.errors import BrokerError, ModelError, ServerloadError, StoreError
 from serverload.contracts.instants import hour_start
 from serverload.contracts.progress import Progress
 from serverload.contracts.settings import Settings
-from serverload.ingest import IngestBatch, ReadOffsets
+from serverload.ingest import BatchFacts, IngestBatch, ReadOffsets
 from serverload.steps.event_kernel import LineCounts
 from serverload.store.broker_setup import telling_line
 from serverload.store.checkpoints import Checkpoint
@@ -68,9 +69,6 @@ class Stream:
         self._checkpoint = Checkpoint(tables.spark, f"{tables.home}/checkpoints/{settings.stream.topic}")
         self._metrics = StreamMetrics()
         self._batches, self._counts, self._lost = 0, LineCounts(), 0
-        self._schedule = AdvanceSchedule(
-            settings.stream.forecast_interval_seconds, settings.time.allowed_lateness_minutes, time.monotonic()
-        )
         self._issued: list[int] = []
         self._failure: ServerloadError | None = None
 
@@ -88,11 +86,17 @@ class Stream:
             self._checkpoint.claim(topic.id())
             self._tell_broker_back()
             self._advanced()
+            schedule = AdvanceSchedule(
+                self._settings.stream.forecast_interval_seconds,
+                self._settings.time.allowed_lateness_minutes,
+                last_events(self._tables),
+                time.monotonic(),
+            )
             failures = 0
             while True:
-                batches, query = self._batches, self._query(topic, options, available_now)
+                batches, query = self._batches, self._query(topic, options, schedule, available_now)
                 try:
-                    self._follow(query, stop)
+                    self._follow(query, schedule, stop)
                 finally:
                     self._stop_between_batches(query)
                 failure, passing = self._failed(query, bootstrap)
@@ -107,7 +111,9 @@ class Stream:
             advanced = self._advanced()
             return StreamResult(self._batches, self._counts, self._lost, tuple(self._issued), advanced)
 
-    def _query(self, topic: Topic, options: dict[str, str], available_now: bool) -> StreamingQuery:
+    def _query(
+        self, topic: Topic, options: dict[str, str], schedule: AdvanceSchedule, available_now: bool
+    ) -> StreamingQuery:
         return started_query(
             self._tables,
             kafka_messages(self._tables.spark, options, self._settings.stream),
@@ -117,17 +123,19 @@ class Stream:
             available_now=available_now,
             same_topic=lambda: self._checkpoint.claim(topic.id()),
             earliest=topic.earliest_offsets,
-            committed=self._committed,
+            committed=partial(self._committed, schedule),
             failed=self._keep_failure,
         )
 
-    def _committed(self, batch: IngestBatch, counts: LineCounts, offsets: ReadOffsets) -> None:
+    def _committed(
+        self, schedule: AdvanceSchedule, batch: IngestBatch, facts: BatchFacts, offsets: ReadOffsets
+    ) -> None:
         self._batches += 1
-        self._counts += counts
+        self._counts += facts.counts
         self._lost += offsets.lost
         behind = offsets.messages >= _FULL * self._settings.stream.max_messages_per_batch
-        self._schedule.batch(counts.last_event, behind=behind, now=time.monotonic())
-        self._metrics.batch(counts, offsets.lost)
+        schedule.batch(facts.last_events, behind=behind)
+        self._metrics.batch(facts.counts, offsets.lost)
         self._tell_broker_back()
         if offsets.lost:
             places = ", ".join(f"{place} from {first}" for place, first in offsets.first.items())
@@ -143,20 +151,20 @@ class Stream:
         """Hold on to our own error: through Spark it comes back as a stack trace."""
         self._failure = error
 
-    def _follow(self, query: StreamingQuery, stop: threading.Event) -> None:
+    def _follow(self, query: StreamingQuery, schedule: AdvanceSchedule, stop: threading.Event) -> None:
         """Advance when it is due, with or without new batches: a first champion is work too.
 
         A registry that does not answer, or a home that another job works on, is told and tried again: ingest goes on.
         """
         while query.isActive and not stop.wait(_POLL_SECONDS):
-            if not self._schedule.due(begun := time.monotonic()):
+            if not schedule.due(begun := time.monotonic()):
                 continue
-            closed = None
+            schedule.advancing()
             try:
-                closed = self._advanced().closed_hour
+                self._advanced()
             except (StoreError, ModelError) as error:
                 self._progress.say(f"forecasts wait: {error}")
-            self._schedule.advanced(closed, begun=begun, now=time.monotonic())
+            schedule.advanced((now := time.monotonic()) - begun, now)
 
     def _advanced(self) -> Advanced:
         self._progress.step("advance")

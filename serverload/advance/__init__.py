@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyspark.sql import functions as F
+import pyarrow as pa
 
 from serverload.advance.adaptive_sets import AdaptiveSets
 from serverload.advance.changes import hour_changes
@@ -63,8 +63,8 @@ class Advance:
         one that issued before.
         """
         with held_for_home(self._tables.home, "advance"):
-            refresh_hours(self._tables)
-            reached = fleet_watermark(self._tables, self._settings.time.allowed_lateness_minutes)
+            servers = refresh_hours(self._tables)
+            reached = fleet_watermark(self._tables, self._settings.time.allowed_lateness_minutes, servers)
             closed = newest_closed_hour(reached)
             if closed is None:
                 return Advanced(reached, None)
@@ -124,7 +124,15 @@ class Advance:
         return None if noted is None else max(int(noted), self._looked_at)
 
 
-def fleet_watermark(tables: DeltaTables, allowed_lateness_minutes: int) -> datetime | None:
-    """The watermark as the tables have it: one time per server."""
-    rows = tables.read("servers").select(F.unix_micros("last_event").alias("micros")).collect()
-    return watermark([from_micros(row["micros"]) for row in rows], allowed_lateness_minutes)
+def fleet_watermark(
+    tables: DeltaTables, allowed_lateness_minutes: int, servers: pa.Table | None = None
+) -> datetime | None:
+    """The watermark as table `servers` has it, which is read now unless its rows are given."""
+    return watermark(list(last_events(tables, servers).values()), allowed_lateness_minutes)
+
+
+def last_events(tables: DeltaTables, servers: pa.Table | None = None) -> dict[str, datetime]:
+    """The newest event (UTC) of each server, as table `servers` has it, which is read now unless its rows are given."""
+    rows = tables.read("servers").select("server_ip", "last_event").toArrow() if servers is None else servers
+    micros = rows["last_event"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
+    return dict(zip(rows["server_ip"].to_pylist(), map(from_micros, micros), strict=True))

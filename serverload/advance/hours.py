@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -18,8 +19,8 @@ NOTE = "load_windows_version"
 _BY_MONTH_BYTES = 32 * 1024 * 1024
 
 
-def refresh_hours(tables: DeltaTables) -> None:
-    """Recompute the hours touched since the version noted last.
+def refresh_hours(tables: DeltaTables) -> pa.Table | None:
+    """Recompute the hours touched since the version noted last; gives the rows of `servers`, if it had to look at them.
 
     Few new bytes change single hours; many, or files or a log that are there no more, replace whole months. Rows that
     another writer took away take hours and servers with them.
@@ -28,20 +29,19 @@ def refresh_hours(tables: DeltaTables) -> None:
     version = tables.version("load_windows")
     noted = tables.newest_note("hourly_load", NOTE)
     if version < 0 or noted == version:
-        return
+        return None
     commits = _commits_since(tables, noted, version)
     files = [file for commit in commits or [] for file in commit.files]
     removed = [file for commit in commits or [] for file in commit.removed]
     if commits is not None and not files and not removed:
-        return
+        return None
     note = {NOTE: version}
     many = sum(file.size for file in files) > _BY_MONTH_BYTES
     if commits is None or removed:
-        _replace_all(tables, note)
-    elif many or not tables.log("load_windows").still_there(files):
-        _replace_months(tables, sorted({file.partition["month"] for file in files}), note)
-    else:
-        _merge_hours(tables, tables.read_files("load_windows", [file.path for file in files]), note)
+        return _replace_all(tables, note)
+    if many or not tables.log("load_windows").still_there(files):
+        return _replace_months(tables, sorted({file.partition["month"] for file in files}), note)
+    return _merge_hours(tables, tables.read_files("load_windows", [file.path for file in files]), note)
 
 
 def _commits_since(tables: DeltaTables, noted: int | None, version: int) -> list[Commit] | None:
@@ -52,25 +52,28 @@ def _commits_since(tables: DeltaTables, noted: int | None, version: int) -> list
     return None if any(commit is None for commit in commits) else [commit for commit in commits if commit]
 
 
-def _replace_all(tables: DeltaTables, note: dict[str, Any]) -> None:
+def _replace_all(tables: DeltaTables, note: dict[str, Any]) -> pa.Table:
     windows = tables.read("load_windows")
-    _refresh_servers(tables, windows, tables.read_version("servers", NO_VERSION))
+    servers = _refreshed_servers(tables, windows, tables.read_version("servers", NO_VERSION))
     tables.replace("hourly_load", hourly_peaks(window_sums(windows)), None, note)
+    return servers
 
 
-def _replace_months(tables: DeltaTables, months: list[str], note: dict[str, Any]) -> None:
+def _replace_months(tables: DeltaTables, months: list[str], note: dict[str, Any]) -> pa.Table:
     windows = tables.read("load_windows").where(F.col("month").isin(months))
-    _refresh_servers(tables, windows, tables.read("servers"))
+    servers = _refreshed_servers(tables, windows, tables.read("servers"))
     listed = ", ".join(f"'{month}'" for month in months)
     tables.replace("hourly_load", hourly_peaks(window_sums(windows)), f"month IN ({listed})", note)
+    return servers
 
 
-def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, Any]) -> None:
-    _refresh_servers(tables, new_rows, tables.read("servers"))
+def _merge_hours(tables: DeltaTables, new_rows: DataFrame, note: dict[str, Any]) -> pa.Table:
+    servers = _refreshed_servers(tables, new_rows, tables.read("servers"))
     touched = new_rows.select("server_ip", hour_of("window_start").alias("hour")).distinct()
     hours = distinct_hours(touched)
     differing = _differing_hours(tables, touched, hours[0], hours[-1])
     tables.merge("hourly_load", differing, _between(hours[0], hours[-1]), {**note, CHANGED_HOURS_NOTE: hours})
+    return servers
 
 
 def _between(first: int, last: int) -> str:
@@ -100,9 +103,10 @@ def _differing_hours(tables: DeltaTables, touched: DataFrame, first: int, last: 
     return fresh.join(there, same_key, "left").where(differs).select("fresh.*")
 
 
-def _refresh_servers(tables: DeltaTables, windows: DataFrame, known: DataFrame) -> None:
+def _refreshed_servers(tables: DeltaTables, windows: DataFrame, known: DataFrame) -> pa.Table:
     """Fold windows into the known servers, a row a server; folding the same windows again changes nothing."""
     there = tables.read("servers")
     fresh = known_servers(windows, known).select(*there.columns).toArrow().sort_by("server_ip")
     if not fresh.equals(there.toArrow().sort_by("server_ip")):
         tables.replace("servers", tables.spark.createDataFrame(fresh).coalesce(1), None)
+    return fresh

@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
@@ -20,11 +21,11 @@ from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
 from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials
 
-WINDOW, REJECT, COUNT, MESSAGE = "window", "reject", "count", "message"
+WINDOW, REJECT, COUNT, MESSAGE, SERVER = "window", "reject", "count", "message", "server"
 PACKED_SCHEMA = pa.schema([("kind", pa.string()), ("part", pa.int32()), ("packed", pa.binary())])
 PACKED_DDL = "kind STRING, part INT, packed BINARY"
 """A table of one kind as an Arrow stream: partial window sums of one part of all windows, rejects, counts of lines, or
-of messages."""
+of messages, or the newest event of each server."""
 REJECTS_DDL = "line STRING, reason STRING, origin STRING"
 
 _COUNTS_SCHEMA = pa.schema(
@@ -35,6 +36,7 @@ _COUNTS_SCHEMA = pa.schema(
     ]
 )
 _MESSAGES_SCHEMA = pa.schema([("partition", pa.string()), ("messages", pa.int64())])
+_SERVERS_SCHEMA = pa.schema([("server_ip", pa.string()), ("last_event", pa.timestamp("us", "UTC"))])
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 _CHUNK_BYTES = 8 * 1024 * 1024
 """The kernel is given about so much of messages at once."""
@@ -52,13 +54,16 @@ class Lines:
     origins: Origins
 
 
-def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterator[pa.RecordBatch]:
+def packed_rows(
+    rules: LineRules, chunks: Iterable[Lines], parts: int, *, servers: bool = False
+) -> Iterator[pa.RecordBatch]:
     """Run the event kernel over chunks of lines; yields rows of PACKED_SCHEMA, the last of them the counts.
 
-    A server's window is always in the same one of `parts`, whoever read its lines.
+    A server's window is always in the same one of `parts`, whoever read its lines. A row of kind server comes before
+    the counts if `servers`.
     """
     kernel = EventKernel(rules)
-    counts, waiting = LineCounts(), list[pa.Table]()
+    counts, waiting, newest = LineCounts(), list[pa.Table](), _SERVERS_SCHEMA.empty_table()
     for chunk in chunks:
         result = kernel.run(chunk.buffer)
         counts += result.counts
@@ -66,10 +71,14 @@ def packed_rows(rules: LineRules, chunks: Iterable[Lines], parts: int) -> Iterat
             origins = chunk.origins(result.rejects["offset"].to_numpy())
             yield _packed(REJECT, 0, result.rejects.drop_columns("offset").append_column("origin", origins))
         waiting.append(result.windows)
+        if servers:
+            newest = _newest([newest, result.windows.select(_SERVERS_SCHEMA.names)])
         if sum(windows.nbytes for windows in waiting) >= _WAITING_BYTES:
             yield from _packed_parts(waiting, parts)
             waiting.clear()
     yield from _packed_parts(waiting, parts)
+    if servers:
+        yield _packed(SERVER, 0, newest)
     row = {name: list(entry.items()) if isinstance(entry, dict) else entry for name, entry in asdict(counts).items()}
     yield _packed(COUNT, 0, pa.Table.from_pylist([row], _COUNTS_SCHEMA))
 
@@ -115,6 +124,18 @@ def unpacked_messages(values: Iterable[pa.Buffer]) -> Counter[str]:
         for row in unpacked(packed).to_pylist():
             read[row["partition"]] += row["messages"]
     return read
+
+
+def unpacked_servers(values: Iterable[pa.Buffer]) -> dict[str, datetime]:
+    """The newest event (UTC) of each server in rows of kind server."""
+    newest = _newest([_SERVERS_SCHEMA.empty_table(), *map(unpacked, values)])
+    return dict(zip(newest["server_ip"].to_pylist(), newest["last_event"].to_pylist(), strict=True))
+
+
+def _newest(tables: list[pa.Table]) -> pa.Table:
+    """The newest of each server's events, from tables of _SERVERS_SCHEMA."""
+    newest = pa.concat_tables(tables).group_by("server_ip").aggregate([("last_event", "max")])
+    return newest.rename_columns({"last_event_max": "last_event"}).select(_SERVERS_SCHEMA.names)
 
 
 def _packed_parts(waiting: list[pa.Table], parts: int) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from serverload.steps.event_kernel import EventKernel, LineCounts, LineRules
 from serverload.steps.ingest_rows import (
     COUNT,
     REJECT,
+    SERVER,
     WINDOW,
     added_parts,
     file_lines,
@@ -22,6 +23,7 @@ from serverload.steps.ingest_rows import (
     rechunked,
     unpacked_counts,
     unpacked_rejects,
+    unpacked_servers,
 )
 from serverload.steps.window_rows import WINDOWS_SCHEMA
 from serverload.steps.windows import add_partials
@@ -35,10 +37,10 @@ def line(server: int, minutes: int, load: str) -> bytes:
     return f"{time:%Y-%m-%d %H:%M:%S},,1,5,1,1,3,1,1,1,1,1,1,{load},10.9.9.9,10.0.0.{server}\n".encode()
 
 
-def packed(chunks: list[bytes], parts: int) -> list[pa.RecordBatch]:
+def packed(chunks: list[bytes], parts: int, *, servers: bool = False) -> list[pa.RecordBatch]:
     offsets = [sum(len(chunk) for chunk in chunks[:number]) for number in range(len(chunks))]
     lines = (file_lines("file:///a.csv", offset, chunk) for offset, chunk in zip(offsets, chunks, strict=True))
-    return list(packed_rows(RULES, lines, parts))
+    return list(packed_rows(RULES, lines, parts, servers=servers))
 
 
 def of_kind(rows: list[pa.RecordBatch], kind: str) -> pa.Table:
@@ -83,6 +85,21 @@ def test_packed_rows_hold_what_the_kernel_finds_in_the_whole(chunks, parts, wait
         f"file:///a.csv:{offset}" for offset in whole.rejects["offset"].to_pylist()
     ]
     assert counts_of(rows) == whole.counts
+
+
+def test_the_newest_event_of_each_server_is_told_where_it_is_asked_for():
+    first_task = packed([line(1, 10, "1") + line(2, 5, "1"), line(1, 7, "1") + line(3, 90, "x")], 3, servers=True)
+    second_task = packed([line(2, 8, "1") + b"hello\n"], 3, servers=True)
+    third_task = packed([b"hello\n"], 3, servers=True)
+
+    told = [value.as_buffer() for value in of_kind(first_task + second_task + third_task, SERVER)["packed"]]
+
+    assert unpacked_servers(told) == {
+        "10.0.0.1": START + timedelta(minutes=10),
+        "10.0.0.2": START + timedelta(minutes=8),
+    }
+    assert of_kind(packed([line(1, 10, "1")], 3), SERVER).num_rows == 0
+    assert unpacked_servers([]) == {}
 
 
 def test_windows_that_come_once_an_hour_spread_over_the_parts():
