@@ -87,7 +87,8 @@ def in_older_layout(file: Path) -> None:
     lines = [line.split(b",") for line in file.read_bytes().split(b"\n")]
     for line in lines:
         if len(line) == len(FIELDS_16):
-            line[:] = [b"web", *line[:-2], line[-1], line[-2]]
+            server_ip, carriage_return, _ = line[-1].partition(b"\r")
+            line[:] = [b"web", *line[:-2], server_ip, line[-2] + carriage_return]
     file.write_bytes(b"\n".join(b",".join(line) for line in lines))
 
 
@@ -114,14 +115,13 @@ def sides(
         OURS: ours,
         CHECKED: checked,
         SPARK: partial(by_spark, spark_reader),
+        DUCKDB: partial(duckdb_bare, files, scratch / "bare.parquet", fields),
         FLOOR: partial(read_bytes, files),
     }
     more = {
         POLARS: partial(polars_bare, files, scratch / "polars.parquet", fields),
         FROM_CSV: partial(by_spark, spark_from_csv),
     }
-    if fields == FIELDS_16:  # DuckDB's reader stops at the dirt of the other layout ("reached an invalid state")
-        made[DUCKDB] = partial(duckdb_bare, files, scratch / "bare.parquet")
     return made | more if full else made
 
 

@@ -47,9 +47,9 @@ def polars_bare(files: Sequence[Path], out: Path, fields: Sequence[str] = FIELDS
     grouped.sink_parquet(out, engine="streaming")
 
 
-def duckdb_bare(files: Sequence[Path], out: Path) -> None:
+def duckdb_bare(files: Sequence[Path], out: Path, fields: Sequence[str] = FIELDS_16) -> None:
     """Window sums with the reader's own types; lines that it cannot read are left out and not counted."""
-    types = {name: "DOUBLE" if name in SUMMED.values() else "VARCHAR" for name in FIELDS_16} | {
+    types = {name: "DOUBLE" if name in SUMMED.values() else "VARCHAR" for name in fields} | {
         "SessionStart": "TIMESTAMP"
     }
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())
