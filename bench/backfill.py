@@ -44,7 +44,7 @@ class Shape:
 
 
 SHAPES = {
-    "300 sessions an hour and server": Shape(10, 300.0),
+    "300 sessions an hour and server": Shape(5, 300.0),
     "300 sessions an hour and server, the older layout": Shape(5, 300.0, FIELDS_17),
     "8 sessions an hour and server": Shape(180, 8.0),
 }
