@@ -41,10 +41,8 @@ _FORECAST_COLUMNS = (
     *(TableColumn(name, "DOUBLE", "class frequency of the server at this hour of the day") for name in CLIMATOLOGY),
 )
 
-_ROWS_AT_ONCE = 8192
-"""Forecasts of several servers are made as one frame of about so many rows: a frame costs more than its rows."""
-
-_SERVERS_AT_ONCE = 100
+_SERVERS_AT_ONCE, _ROWS_AT_ONCE = 100, 8192
+"""Few rows of several servers are made as one frame, which costs more than its rows; so many at most."""
 
 Servers = Iterator[tuple[str, ServerHours]]
 
@@ -131,7 +129,7 @@ def forecast_feature_frame(
 
         for awaiting, alike in groupby(each, key=awaited):
             targets, ahead = forecast_pairs(awaiting, horizons)
-            at_once = max(1, _ROWS_AT_ONCE // max(1, len(targets)))
+            at_once = max(1, min(_SERVERS_AT_ONCE, _ROWS_AT_ONCE // max(1, len(targets))))
             while awaiting and (some := list(islice(alike, at_once))):
                 yield _fleet_rows(some, targets, ahead, low_max=low_max, medium_max=medium_max)
 
@@ -181,7 +179,7 @@ def _by_server(
 ) -> DataFrame:
     """What `rows` makes of the servers' hours `first .. last`, each server's laid on the grid; pruned by month, hour.
 
-    A server's hours come to one task, one after the other; memory holds those of one server, and a few Arrow batches.
+    A server's hours come to one task, one after the other; memory holds as many servers as `rows` takes at once.
     """
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in columns])
 
